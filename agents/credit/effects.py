@@ -1,0 +1,19 @@
+"""What may follow from an event in the credit room."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from agents.core.refusal import Refusal
+from schemas.events import CreditLimitAlert, OrderDecision
+
+
+class AccountTouched(msgspec.Struct, frozen=True, gc=False):
+    """The account's figures may have changed: publish its `ExposureChanged` with the next commit."""
+
+    account_id: str
+
+
+Effect: TypeAlias = OrderDecision | CreditLimitAlert | Refusal | AccountTouched

@@ -1,0 +1,178 @@
+"""What invoices, credit notes and disputes do to an account. One function per event."""
+
+from __future__ import annotations
+
+from agents.credit import state
+from agents.credit.case import Case
+from agents.credit.orders import move_back_to_order, move_to_invoice
+from schemas.events import (
+    CreditNoteIssued,
+    DisputeResolved,
+    InvoiceCancelled,
+    InvoiceDisputed,
+    InvoiceIssued,
+    InvoiceWrittenOff,
+    Minor,
+)
+
+
+def load_invoice(case: Case, invoice_id: str) -> state.Invoice:
+    """The invoice, or a new record for facts that came before it."""
+    invoice: state.Invoice | None = case.ledger.get(state.invoice_key(case.account_id, invoice_id))
+    return state.Invoice() if invoice is None else invoice
+
+
+def invoice_issued(case: Case, event: InvoiceIssued) -> None:
+    """Book an invoice; with a higher `revision` than the one known, book the difference."""
+    invoice = load_invoice(case, event.invoice_id)
+    revision = event.revision or 0
+    if invoice.known:
+        if revision < invoice.revision:
+            return
+        if revision == invoice.revision:
+            if _content(event) != _booked_content(invoice):
+                case.refuse(
+                    "document_conflict",
+                    "invoice_id",
+                    f"invoice {event.invoice_id} revision {revision} is known with other content",
+                )
+            return
+        if not invoice.cancelled:
+            move_back_to_order(case, invoice)
+        case.withdraw_due(event.invoice_id, invoice)
+        if event.currency != invoice.currency:
+            _empty(case, event.invoice_id, invoice)
+    invoice.known = True
+    invoice.amount = event.amount
+    invoice.currency = event.currency
+    invoice.issued_on = event.issued_on
+    invoice.due_on = event.due_on
+    invoice.order_id = event.order_id
+    invoice.final_for_order = bool(event.final_for_order)
+    invoice.revision = revision
+    case.book(event.currency)
+    if not invoice.cancelled:
+        move_to_invoice(case, invoice)
+    case.rebook_invoice(event.invoice_id, invoice)
+
+
+def invoice_cancelled(case: Case, event: InvoiceCancelled) -> None:
+    """Take the invoice back; its order is again to be invoiced, what was paid on it is unapplied."""
+    invoice = load_invoice(case, event.invoice_id)
+    if invoice.cancelled:
+        return
+    invoice.cancelled = True
+    if invoice.known:
+        move_back_to_order(case, invoice)
+    case.rebook_invoice(event.invoice_id, invoice)
+
+
+def invoice_written_off(case: Case, event: InvoiceWrittenOff) -> None:
+    """Give up what is open; money that still comes for it pays the debt that was given up."""
+    invoice = load_invoice(case, event.invoice_id)
+    invoice.written_off = True
+    case.rebook_invoice(event.invoice_id, invoice)
+
+
+def credit_note_issued(case: Case, event: CreditNoteIssued) -> None:
+    """Set a credit note against its invoice; without one, or beyond what is open, it is unapplied
+    credit.
+    """
+    key = state.credit_note_key(case.account_id, event.credit_note_id)
+    note: state.CreditNote | None = case.ledger.get(key)
+    if note is not None:
+        if (event.amount, event.currency, event.invoice_id) != (
+            note.amount,
+            note.currency,
+            note.invoice_id,
+        ):
+            case.refuse(
+                "document_conflict",
+                "credit_note_id",
+                f"credit note {event.credit_note_id} is known with other content",
+            )
+        return
+    note = state.CreditNote(event.currency, event.amount, event.invoice_id)
+    if event.invoice_id is None or not apply_to_invoice(
+        case, event.invoice_id, event.amount, event.currency, credited=event.amount
+    ):
+        case.rebook_unapplied(note, event.amount)
+    case.store_credit_note(event.credit_note_id, note)
+
+
+def invoice_disputed(case: Case, event: InvoiceDisputed) -> None:
+    """Take the contested part out of what can be overdue; it stays in the exposure."""
+    invoice = load_invoice(case, event.invoice_id)
+    dispute = invoice.disputes.setdefault(event.dispute_id, state.Dispute())
+    if dispute.known:
+        if dispute.amount != event.amount:
+            case.refuse(
+                "document_conflict",
+                "dispute_id",
+                f"dispute {event.dispute_id} is known with other content",
+            )
+        return
+    dispute.known = True
+    dispute.amount = event.amount
+    case.rebook_invoice(event.invoice_id, invoice)
+
+
+def dispute_resolved(case: Case, event: DisputeResolved) -> None:
+    """End a dispute. What was agreed to is credited by a credit note; until that comes it is not
+    due.
+    """
+    invoice = load_invoice(case, event.invoice_id)
+    dispute = invoice.disputes.setdefault(event.dispute_id, state.Dispute())
+    dispute.outcome = event.outcome
+    dispute.credited = event.credited_amount
+    case.rebook_invoice(event.invoice_id, invoice)
+
+
+def apply_to_invoice(
+    case: Case, invoice_id: str, amount: Minor, currency: str, *, credited: Minor = 0
+) -> bool:
+    """Set money (or, with a negative amount, take it back) against an invoice, known or still to
+    come.
+
+    Returns False, and changes nothing, when the invoice is in another currency: the money then
+    stays unapplied.
+    """
+    invoice = load_invoice(case, invoice_id)
+    if invoice.known and invoice.currency != currency:
+        return False
+    if invoice.applied and invoice.applied_currency != currency:
+        return False
+    invoice.applied += amount
+    invoice.applied_currency = currency
+    invoice.credited += credited
+    case.rebook_invoice(invoice_id, invoice)
+    return True
+
+
+def _empty(case: Case, invoice_id: str, invoice: state.Invoice) -> None:
+    """Take the invoice out of the totals of its old currency, before a revision gives it another."""
+    invoice.known = False
+    invoice.applied_currency = invoice.applied_currency or invoice.currency
+    case.rebook_invoice(invoice_id, invoice)
+
+
+def _content(event: InvoiceIssued) -> tuple[object, ...]:
+    return (
+        event.amount,
+        event.currency,
+        event.issued_on,
+        event.due_on,
+        event.order_id,
+        bool(event.final_for_order),
+    )
+
+
+def _booked_content(invoice: state.Invoice) -> tuple[object, ...]:
+    return (
+        invoice.amount,
+        invoice.currency,
+        invoice.issued_on,
+        invoice.due_on,
+        invoice.order_id,
+        invoice.final_for_order,
+    )

@@ -1,0 +1,92 @@
+"""What a document stands for, from the facts known about it.
+
+Both functions look at sums of facts only, never at the order in which the facts came. That is why
+the exposure ends up the same in every order of arrival.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from agents.credit.state import Invoice, Order
+from schemas.events import Minor
+
+
+class InvoicePosition(msgspec.Struct, frozen=True, gc=False):
+    """`open` is what is owed; `excess` was applied beyond it; `due` is open and not contested."""
+
+    open: Minor
+    excess: Minor
+    due: Minor
+
+
+def order_total(order: Order) -> Minor:
+    """What is ordered now: the last total less the parts cancelled since it was said."""
+    total = order.total
+    for cancel in order.cancels:
+        if (cancel.at, cancel.sequence) > (
+            order.total_at,
+            order.total_sequence,
+        ) or not order.total_sequence:
+            total -= cancel.amount
+    return max(total, 0)
+
+
+def order_rest(order: Order) -> Minor:
+    """What is left undelivered and uninvoiced, whether the order is approved or held."""
+    if not order.known or order.cancelled_all or order.final_invoices:
+        return 0
+    total = order_total(order)
+    return max(
+        total - max(order.delivered, _invoiced(order), total if order.delivered_all else 0), 0
+    )
+
+
+def order_position(order: Order) -> tuple[Minor, Minor]:
+    """(reserved, delivered and not invoiced), minor units of the order's currency.
+
+    Only an approved or released order reserves. What is delivered counts whatever the order's
+    status, since the goods are out. Nothing counts before the order itself has come: until then its
+    currency is not known.
+    """
+    if not order.known:
+        return 0, 0
+    delivered = 0
+    if not order.final_invoices:
+        out = max(order.delivered, order_total(order)) if order.delivered_all else order.delivered
+        delivered = max(out - _invoiced(order), 0)
+    reserved = order_rest(order) if order.status in ("approved", "released") else 0
+    return reserved, delivered
+
+
+def invoice_position(invoice: Invoice, small_balance: Minor) -> InvoicePosition:
+    """What an invoice stands for; a part-paid rest up to `small_balance` is rounding and closes it."""
+    applied = invoice.applied
+    if not invoice.known or invoice.cancelled:
+        return InvoicePosition(0, applied, 0)
+    excess_elsewhere = 0
+    if applied and invoice.applied_currency != invoice.currency:
+        # Money in another currency waits as unapplied cash; it pays nothing here.
+        applied, excess_elsewhere = 0, applied
+    rest = invoice.amount - applied
+    if rest <= 0:
+        return InvoicePosition(0, -rest + excess_elsewhere, 0)
+    if invoice.written_off or (applied > 0 and rest <= small_balance):
+        return InvoicePosition(0, excess_elsewhere, 0)
+    return InvoicePosition(rest, excess_elsewhere, rest - min(rest, _contested(invoice, rest)))
+
+
+def _invoiced(order: Order) -> Minor:
+    return order.invoiced if order.invoiced_currency == order.currency else 0
+
+
+def _contested(invoice: Invoice, rest: Minor) -> Minor:
+    contested = 0
+    awaited = 0
+    for dispute in invoice.disputes.values():
+        if not dispute.outcome:
+            contested += rest if dispute.amount is None else dispute.amount
+        elif dispute.outcome != "rejected":
+            agreed = dispute.credited if dispute.credited is not None else dispute.amount
+            awaited += invoice.amount if agreed is None else agreed
+    return contested + max(awaited - invoice.credited, 0)

@@ -1,0 +1,336 @@
+"""What the credit room remembers, and how it stands in a store.
+
+One account is one range of keys (`agents.core.ledger`): its own record and each of its documents
+under their own keys, so that an event costs the same with ten open documents and with a hundred
+thousand.
+
+    {account} NUL a                     the account: master record, totals, alerts that are up
+    {account} NUL o|i|p|c {id}          order, invoice, payment, credit note
+    {account} NUL d {due day} NUL {id}  index: invoices with something that is or can become overdue
+    {account} NUL h {placed} NUL {id}   index: held orders, oldest first
+    NUL day                             the business day of this partition
+    NUL g {day} NUL {account}           agenda: accounts for which that day changes something
+    NUL x {day} NUL {key}               agenda: closed documents that may be forgotten on that day
+
+Values are mutable; a rule changes one and puts it again. Documents keep what was *booked* for them
+in the account's totals (`booked_...`), so that a change books the difference to what really stands
+there, whatever policy booked it. Many facts may come before the document that they concern; the
+record then exists with `known` False and waits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agents.core.policy import Policy, in_minor
+from schemas.events import Allocation, Day, Instant, Minor
+
+NUL = "\0"
+BUSINESS_DAY = NUL + "day"
+_VERSION = b"\x01"
+"""First byte of every stored value. A version that reads more keeps reading this one."""
+
+
+class Record(msgspec.Struct, array_like=True, kw_only=False, omit_defaults=False):
+    """Fields are stored by place: add new ones at the end, with a default, and old values still
+    read.
+    """
+
+
+class Book(Record):
+    """An account's totals in one currency, minor units."""
+
+    receivables: Minor = 0
+    delivered: Minor = 0
+    orders: Minor = 0
+    unapplied: Minor = 0
+    overdue: Minor = 0
+
+    def exposure(self) -> Minor:
+        return self.receivables + self.delivered + self.orders - self.unapplied
+
+
+class Stamp(Record):
+    """When a fact that replaces its predecessor arose at its source, and the events that said so
+    then.
+    """
+
+    at: Instant = -(2**63)
+    event_ids: list[str] = []
+
+
+class Account(Record):
+    """A credit account: what counts of its master record, its totals, its alerts."""
+
+    currency: str = ""
+    known: bool = False
+    master: Stamp = msgspec.field(default_factory=Stamp)
+    segment: str = ""
+    unlimited: bool = False
+    limit: Minor | None = None
+    limit_valid_until: Day | None = None
+    standing: Stamp = msgspec.field(default_factory=Stamp)
+    """Of the standing limit."""
+    temporary_limit: Minor | None = None
+    temporary_until: Day | None = None
+    temporary: Stamp = msgspec.field(default_factory=Stamp)
+    blocked: bool = False
+    block: Stamp = msgspec.field(default_factory=Stamp)
+    books: dict[str, Book] = {}
+    aged_to: Day | None = None
+    """Invoices due before this day are in `overdue`."""
+    oldest_due: Day | None = None
+    """Due day of the oldest invoice in the due index."""
+    held_orders: int = 0
+    smallest_held: Minor = 0
+    """No held order asks for less than this (it may be too low, never too high)."""
+    raised: list[str] = []
+    """Labels of the thresholds that are up."""
+    sequence: int = 0
+    """Events that touched this account so far: makes ids of what goes out unique and repeatable."""
+    cause_event_id: str = ""
+    changed_at: Instant = 0
+
+    def limit_on(self, day: Day, policy: Policy) -> Minor | None:
+        """The limit that counts on `day`; None when there is none to compare with (missing or
+        unlimited).
+        """
+        if self.unlimited:
+            return None
+        if self.has_temporary_limit(day):
+            return self.temporary_limit
+        if self.limit is not None:
+            return self.limit
+        default = policy.default_limits.get(self.segment)
+        return None if default is None or not self.currency else in_minor(default, self.currency)
+
+    def has_temporary_limit(self, day: Day) -> bool:
+        """A temporary limit counts through its last day, unless the standing limit was changed
+        after it.
+        """
+        return (
+            self.temporary_until is not None
+            and day <= self.temporary_until
+            and self.temporary.at >= self.standing.at
+        )
+
+    def limit_expired(self, day: Day) -> bool:
+        return (
+            self.limit_valid_until is not None
+            and day > self.limit_valid_until
+            and not self.has_temporary_limit(day)
+        )
+
+
+class Cancel(Record):
+    """A cancelled part of an order."""
+
+    at: Instant
+    sequence: int
+    amount: Minor
+
+
+class Order(Record):
+    known: bool = False
+    currency: str = ""
+    placed_amount: Minor = 0
+    placed_at: Instant = 0
+    deliver_on: Day | None = None
+    total: Minor = 0
+    total_at: Instant = 0
+    total_sequence: int = 0
+    delivered: Minor = 0
+    delivered_all: bool = False
+    cancels: list[Cancel] = []
+    cancelled_all: bool = False
+    invoiced: Minor = 0
+    invoiced_currency: str = ""
+    final_invoices: int = 0
+    status: str = ""
+    """What the last decision said; empty before the first."""
+    decision_number: int = 0
+    manual_hold_by: str | None = None
+    manual_at: Instant = 0
+    override_by: str | None = None
+    booked_open: Minor = 0
+    booked_delivered: Minor = 0
+    seen: list[str] = []
+    """Ids of events that added a part: a part has no id of its own to tell a repeat by."""
+    closed_on: Day | None = None
+
+
+class Dispute(Record):
+    """A contested part. After `upheld` or `partly`, `credited` is what a credit note is to bring."""
+
+    amount: Minor | None = None
+    outcome: str = ""
+    credited: Minor | None = None
+    known: bool = False
+
+
+class Invoice(Record):
+    known: bool = False
+    currency: str = ""
+    amount: Minor = 0
+    issued_on: Day = 0
+    due_on: Day = 0
+    order_id: str | None = None
+    final_for_order: bool = False
+    moved_from_order: Minor = 0
+    """What it took over from its order."""
+    revision: int = 0
+    applied: Minor = 0
+    """Cleared money and credit notes set against it, in `applied_currency`, whether it can take
+    them or not.
+    """
+    applied_currency: str = ""
+    credited: Minor = 0
+    """The part of `applied` that came from credit notes."""
+    cancelled: bool = False
+    written_off: bool = False
+    disputes: dict[str, Dispute] = {}
+    booked_open: Minor = 0
+    booked_excess: Minor = 0
+    booked_due: Minor = 0
+    """What of it stands in the due index: open and not contested."""
+    closed_on: Day | None = None
+
+
+class Share(Record):
+    """A part of a payment meant for one invoice; `applied` when it is set against it now."""
+
+    invoice_id: str
+    amount: Minor
+    applied: bool = False
+
+
+class Payment(Record):
+    known: bool = False
+    currency: str = ""
+    amount: Minor = 0
+    value_on: Day = 0
+    received_cleared: bool = True
+    received_allocations: list[Allocation] = []
+    cleared: bool = False
+    reversed: bool = False
+    shares: list[Share] = []
+    booked_unapplied: Minor = 0
+    seen: list[str] = []
+    closed_on: Day | None = None
+
+
+class CreditNote(Record):
+    currency: str = ""
+    amount: Minor = 0
+    invoice_id: str | None = None
+    booked_unapplied: Minor = 0
+    closed_on: Day | None = None
+
+
+class Due(Record):
+    """An entry of the due index."""
+
+    amount: Minor
+    currency: str
+
+
+# ── keys ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def account_key(account_id: str) -> str:
+    return account_id + "\0a"
+
+
+def order_key(account_id: str, order_id: str) -> str:
+    return f"{account_id}\0o{order_id}"
+
+
+def invoice_key(account_id: str, invoice_id: str) -> str:
+    return f"{account_id}\0i{invoice_id}"
+
+
+def payment_key(account_id: str, payment_id: str) -> str:
+    return f"{account_id}\0p{payment_id}"
+
+
+def credit_note_key(account_id: str, credit_note_id: str) -> str:
+    return f"{account_id}\0c{credit_note_id}"
+
+
+def due_key(account_id: str, due_on: Day, invoice_id: str) -> str:
+    return f"{account_id}\0d{due_on:08d}\0{invoice_id}"
+
+
+def due_range(account_id: str, since: Day | None, before: Day | None) -> tuple[str, str]:
+    """The due index of an account for due days in [since, before); None is open-ended."""
+    start = f"{account_id}\0d" if since is None else f"{account_id}\0d{since:08d}"
+    end = f"{account_id}\0e" if before is None else f"{account_id}\0d{before:08d}"
+    return start, end
+
+
+def held_key(account_id: str, placed_at: Instant, order_id: str) -> str:
+    return f"{account_id}\0h{placed_at:020d}\0{order_id}"
+
+
+def held_range(account_id: str) -> tuple[str, str]:
+    return f"{account_id}\0h", f"{account_id}\0i"
+
+
+def agenda_key(day: Day, account_id: str) -> str:
+    return f"\0g{day:08d}\0{account_id}"
+
+
+def agenda_until(day: Day) -> tuple[str, str]:
+    """All accounts on the agenda up to and including `day`."""
+    return "\0g", f"\0g{day + 1:08d}"
+
+
+def forget_key(day: Day, document_key: str) -> str:
+    return f"\0x{day:08d}\0{document_key}"
+
+
+def forget_until(day: Day) -> tuple[str, str]:
+    return "\0x", f"\0x{day + 1:08d}"
+
+
+def after_day(agenda_or_forget_key: str) -> str:
+    """What a key of the agenda is about: the account, or the document's key."""
+    return agenda_or_forget_key[11:]
+
+
+def last_part(index_key: str) -> str:
+    """The document's id in a key of an index."""
+    return index_key.rsplit(NUL, 1)[1]
+
+
+# ── in a store ──────────────────────────────────────────────────────────────────────────────────
+
+_encode = msgspec.msgpack.Encoder().encode
+_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    "a": msgspec.msgpack.Decoder(Account),
+    "o": msgspec.msgpack.Decoder(Order),
+    "i": msgspec.msgpack.Decoder(Invoice),
+    "p": msgspec.msgpack.Decoder(Payment),
+    "c": msgspec.msgpack.Decoder(CreditNote),
+    "d": msgspec.msgpack.Decoder(Due),
+    "h": msgspec.msgpack.Decoder(bool),
+}
+_PARTITION_DECODER = msgspec.msgpack.Decoder(int | bool)
+
+
+def encode(_key: str, value: Any) -> bytes:
+    """A value as it stands in the store and in the changelog."""
+    return _VERSION + _encode(value)
+
+
+def decode(key: str, raw: bytes) -> Any:
+    """The value that `encode` wrote. Raises `ValueError` for a version that this one does not know."""
+    if raw[:1] != _VERSION:
+        raise ValueError(
+            f"state of version {raw[:1]!r} under {key!r}: this release reads {_VERSION!r}"
+        )
+    account_id, _, rest = key.partition(NUL)
+    decoder = _DECODERS[rest[0]] if account_id else _PARTITION_DECODER
+    return decoder.decode(memoryview(raw)[1:])

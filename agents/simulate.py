@@ -1,0 +1,67 @@
+"""The rules without Kafka: a file of events taken as the journal, in its order.
+
+The pipeline runs the same `reduce` on the same journal, so both say the same, event for event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from agents.core.ledger import MemoryLedger
+from agents.core.policy import Policy
+from agents.core.refusal import Refusal
+from agents.credit.effects import AccountTouched
+from agents.credit.rules import figures, reduce
+from agents.intake.rules import check
+from schemas.dates import format_day
+from schemas.events import BusinessDayStarted, Day, Event, ExposureChanged
+
+_MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+class Simulation:
+    """One partition in memory that holds every account."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._ledger = MemoryLedger()
+        self._touched: set[str] = set()
+
+    def feed(self, event: Event) -> Iterator[Event | Refusal]:
+        """Apply one event; yields what goes out, and refusals, in order."""
+        refusal = None if isinstance(event, BusinessDayStarted) else check(event)
+        if refusal is not None:
+            yield refusal
+            return
+        for effect in reduce(self._ledger, event, self._policy):
+            if isinstance(effect, AccountTouched):
+                self._touched.add(effect.account_id)
+            else:
+                yield effect
+
+    def figures(self) -> Iterator[ExposureChanged]:
+        """The figures of every account, by customer id."""
+        for account_id in sorted(self._touched):
+            yield figures(self._ledger, account_id, self._policy)
+
+
+def with_days(events: Iterable[Event]) -> Iterator[Event]:
+    """The same events, with `BusinessDayStarted` before the first event of each later day, gaps
+    filled.
+    """
+    today: Day | None = None
+    for event in events:
+        day = event.occurred_at // _MICROSECONDS_PER_DAY
+        if today is None:
+            today = day - 1
+        for started in range(today + 1, day + 1):
+            yield business_day(started)
+        today = max(today, day)
+        yield event
+
+
+def business_day(day: Day) -> BusinessDayStarted:
+    """The event with which a day begins; the same for everyone who says it."""
+    return BusinessDayStarted(
+        event_id=f"day-{format_day(day)}", occurred_at=day * _MICROSECONDS_PER_DAY, date=day
+    )

@@ -1,0 +1,480 @@
+"""Every event that enters or leaves Headroom, one class each.
+
+The classes are what the rules see; `avro/` holds the same fields as they stand on the wire, and a
+test holds the two together. Units are the same everywhere inside the wall:
+
+* money is an `int` of minor units of the currency that the event, its document or its account
+  names;
+* a day is an `int`, days since 1970-01-01 (Avro `date`);
+* an instant is an `int`, microseconds since 1970-01-01T00:00:00Z (Avro `timestamp-micros`).
+
+Names of fields are those of the contract. Optional fields default to None, "not said".
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+Minor: TypeAlias = int
+"""Money in minor units of a currency, e.g. 125000 for EUR 1,250.00 and for JPY 125,000."""
+Day: TypeAlias = int
+"""Days since 1970-01-01."""
+Instant: TypeAlias = int
+"""Microseconds since 1970-01-01T00:00:00Z."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What all events carry. `event_id` is the sender's; `occurred_at` is when it happened there.
+    """
+
+    event_id: str
+    occurred_at: Instant
+
+
+# ── customers ───────────────────────────────────────────────────────────────────────────────────
+
+
+class CustomerUpserted(Event, frozen=True, kw_only=True, gc=False):
+    """The customer's master record as it is now. `blocked` None leaves a block as it stands."""
+
+    customer_id: str
+    currency: str
+    credit_limit: Minor | None
+    name: str | None = None
+    country: str | None = None
+    language: str | None = None
+    kind: str | None = None
+    group_id: str | None = None
+    segment: str | None = None
+    payment_terms_days: int | None = None
+    limit_valid_until: Day | None = None
+    insured_limit: Minor | None = None
+    unlimited: bool | None = None
+    blocked: bool | None = None
+    email: str | None = None
+    phone: str | None = None
+
+
+class CreditLimitChanged(Event, frozen=True, kw_only=True, gc=False):
+    """A new limit; with `valid_until` a temporary one, after which the standing limit counts again.
+    """
+
+    customer_id: str
+    credit_limit: Minor | None
+    valid_until: Day | None = None
+
+
+class CustomerBlocked(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    reason: str
+    by: str
+
+
+class CustomerUnblocked(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    reason: str
+    by: str
+
+
+class CreditGroupUpserted(Event, frozen=True, kw_only=True, gc=False):
+    group_id: str
+    currency: str
+    credit_limit: Minor | None
+
+
+# ── orders ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class OrderPlaced(Event, frozen=True, kw_only=True, gc=False):
+    """A customer ordered for `amount`, gross; Headroom answers with an `OrderDecision`."""
+
+    customer_id: str
+    order_id: str
+    amount: Minor
+    currency: str
+    deliver_on: Day | None = None
+
+
+class OrderChanged(Event, frozen=True, kw_only=True, gc=False):
+    """The order's new total."""
+
+    customer_id: str
+    order_id: str
+    amount: Minor
+
+
+class OrderDelivered(Event, frozen=True, kw_only=True, gc=False):
+    """Delivered: a part of `amount`, or all of it when None."""
+
+    customer_id: str
+    order_id: str
+    amount: Minor | None = None
+
+
+class OrderCancelled(Event, frozen=True, kw_only=True, gc=False):
+    """Cancelled: a part of `amount`, or all that is undelivered when None."""
+
+    customer_id: str
+    order_id: str
+    amount: Minor | None = None
+
+
+class OrderReleased(Event, frozen=True, kw_only=True, gc=False):
+    """A person releases the order against the rules (an override)."""
+
+    customer_id: str
+    order_id: str
+    by: str
+    reason: str
+    valid_until: Day | None = None
+    role: str | None = None
+    confirmed_by: str | None = None
+
+
+class OrderHeld(Event, frozen=True, kw_only=True, gc=False):
+    """A person holds the order; only a person releases it again."""
+
+    customer_id: str
+    order_id: str
+    by: str
+    reason: str
+    valid_until: Day | None = None
+    role: str | None = None
+    confirmed_by: str | None = None
+
+
+# ── invoices ────────────────────────────────────────────────────────────────────────────────────
+
+
+class InvoiceIssued(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    invoice_id: str
+    amount: Minor
+    currency: str
+    issued_on: Day
+    due_on: Day
+    order_id: str | None = None
+    final_for_order: bool | None = None
+    revision: int | None = None
+
+
+class CreditNoteIssued(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    credit_note_id: str
+    amount: Minor
+    currency: str
+    invoice_id: str | None = None
+
+
+class InvoiceCancelled(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    invoice_id: str
+
+
+class InvoiceWrittenOff(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    invoice_id: str
+
+
+class InvoiceDisputed(Event, frozen=True, kw_only=True, gc=False):
+    """The customer contests `amount` of the invoice, or all of it when None."""
+
+    customer_id: str
+    invoice_id: str
+    dispute_id: str
+    reason: str
+    amount: Minor | None = None
+
+
+class DisputeResolved(Event, frozen=True, kw_only=True, gc=False):
+    """`outcome` is `upheld`, `partly` or `rejected`."""
+
+    customer_id: str
+    invoice_id: str
+    dispute_id: str
+    outcome: str
+    credited_amount: Minor | None = None
+
+
+# ── payments ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A part of a payment that is meant for one invoice."""
+
+    invoice_id: str
+    amount: Minor
+
+
+class PaymentReceived(Event, frozen=True, kw_only=True, gc=False):
+    """Money came. `cleared` False while it can still bounce (direct debit, cheque); None means
+    True.
+    """
+
+    customer_id: str
+    payment_id: str
+    amount: Minor
+    currency: str
+    value_on: Day
+    allocations: list[Allocation] = []
+    cleared: bool | None = None
+
+
+class PaymentCleared(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    payment_id: str
+
+
+class PaymentAllocated(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    payment_id: str
+    invoice_id: str
+    amount: Minor
+
+
+class PaymentReversed(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    payment_id: str
+    reason: str
+
+
+class PaymentFailed(Event, frozen=True, kw_only=True, gc=False):
+    """An attempt to collect failed; nothing was booked."""
+
+    customer_id: str
+    payment_id: str
+    reason: str
+    invoice_id: str | None = None
+
+
+class PromiseToPayMade(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    promise_id: str
+    invoice_ids: list[str]
+    amount: Minor
+    promised_on: Day
+
+
+class Instalment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    due_on: Day
+    amount: Minor
+
+
+class PaymentPlanAgreed(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    plan_id: str
+    invoice_ids: list[str] = []
+    instalments: list[Instalment] = []
+
+
+class PaymentPlanCancelled(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    plan_id: str
+    invoice_ids: list[str] = []
+    instalments: list[Instalment] = []
+
+
+# ── credit information, acts of people, reference, time ─────────────────────────────────────────
+
+
+class CreditReportReceived(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    provider: str
+    score: int
+    recommended_limit: Minor | None = None
+    currency: str | None = None
+    report_on: Day | None = None
+
+
+class CreditReviewed(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    by: str
+    next_review_on: Day | None = None
+
+
+class FxRatePublished(Event, frozen=True, kw_only=True, gc=False):
+    """One unit of `base` costs `rate` (a decimal string) units of `quote` from `valid_on`."""
+
+    base: str
+    quote: str
+    rate: str
+    valid_on: Day
+
+
+class FeedAdvanced(Event, frozen=True, kw_only=True, gc=False):
+    """An input feed says up to when it is complete."""
+
+    feed: str
+    complete_until: Instant
+
+
+class DunningPaused(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    reason: str
+    by: str
+    invoice_id: str | None = None
+    until: Day | None = None
+
+
+class DunningResumed(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    reason: str
+    by: str
+    invoice_id: str | None = None
+    until: Day | None = None
+
+
+class BusinessDayStarted(Event, frozen=True, kw_only=True, gc=False):
+    """The day `date` began. The only clock that rules know."""
+
+    date: Day
+
+
+# ── what goes out ───────────────────────────────────────────────────────────────────────────────
+
+
+class OrderDecision(Event, frozen=True, kw_only=True, gc=False):
+    """A change of an order's credit status.
+
+    `amount` is in the order's `currency`; exposure, limit and headroom are in `account_currency`.
+    `credit_limit` None: none given or unlimited; `utilisation` None: infinite or no limit.
+    """
+
+    customer_id: str
+    order_id: str
+    decision: str
+    reasons: list[str]
+    amount: Minor
+    currency: str
+    exposure_before: Minor
+    exposure_after: Minor
+    credit_limit: Minor | None
+    headroom: Minor | None
+    utilisation: str | None
+    decision_number: int
+    cause_event_id: str
+    policy_version: str
+    account_currency: str
+    by: str | None = None
+    fx_rate: str | None = None
+
+
+class CreditLimitAlert(Event, frozen=True, kw_only=True, gc=False):
+    """Utilisation crossed `threshold` upwards (`raised`) or fell well below it again (`cleared`).
+    """
+
+    customer_id: str
+    threshold: str
+    direction: str
+    exposure: Minor
+    credit_limit: Minor | None
+    utilisation: str | None
+    cause_event_id: str
+    currency: str
+
+
+class ExposureChanged(Event, frozen=True, kw_only=True, gc=False):
+    """The account's figures now; the latest per customer is kept."""
+
+    customer_id: str
+    currency: str
+    exposure: Minor
+    open_receivables: Minor
+    delivered_not_invoiced: Minor
+    open_orders: Minor
+    unapplied_credit: Minor
+    credit_limit: Minor | None
+    headroom: Minor | None
+    utilisation: str | None
+    overdue: Minor
+    oldest_overdue_days: int
+    held_orders: int
+    cause_event_id: str
+
+
+class DunnedInvoice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    invoice_id: str
+    open_amount: Minor
+    due_on: Day
+    days_overdue: int
+
+
+class DunningStep(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    step_id: str
+    level: int
+    procedure: str
+    channel: str
+    template: str
+    language: str
+    invoices: list[DunnedInvoice]
+    principal: Minor
+    interest: Minor
+    costs: Minor
+    currency: str
+    legal_basis: str
+    pay_by: Day
+
+
+class RiskSignal(Event, frozen=True, kw_only=True, gc=False):
+    customer_id: str
+    kind: str
+    severity: str
+    detail: str
+
+
+INCOMING: tuple[type[Event], ...] = (
+    CustomerUpserted,
+    CreditLimitChanged,
+    CustomerBlocked,
+    CustomerUnblocked,
+    CreditGroupUpserted,
+    OrderPlaced,
+    OrderChanged,
+    OrderDelivered,
+    OrderCancelled,
+    OrderReleased,
+    OrderHeld,
+    InvoiceIssued,
+    CreditNoteIssued,
+    InvoiceCancelled,
+    InvoiceWrittenOff,
+    InvoiceDisputed,
+    DisputeResolved,
+    PaymentReceived,
+    PaymentCleared,
+    PaymentAllocated,
+    PaymentReversed,
+    PaymentFailed,
+    PromiseToPayMade,
+    PaymentPlanAgreed,
+    PaymentPlanCancelled,
+    CreditReportReceived,
+    CreditReviewed,
+    FxRatePublished,
+    FeedAdvanced,
+    DunningPaused,
+    DunningResumed,
+    BusinessDayStarted,
+)
+"""All that the journal may hold."""
+
+OUTGOING: tuple[type[Event], ...] = (
+    OrderDecision,
+    CreditLimitAlert,
+    ExposureChanged,
+    DunningStep,
+    RiskSignal,
+)
+"""All that Headroom publishes."""
+
+BROADCAST: tuple[type[Event], ...] = (
+    FxRatePublished,
+    FeedAdvanced,
+    BusinessDayStarted,
+)
+"""Events that concern every account: they are written into every partition of the journal."""
+
+BY_NAME: dict[str, type[Event]] = {kind.__name__: kind for kind in (*INCOMING, *OUTGOING)}
