@@ -26,8 +26,7 @@ Instant: TypeAlias = int
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What all events carry. `event_id` is the sender's; `occurred_at` is when it happened there.
-    """
+    """What all events carry. `event_id` is the sender's; `occurred_at` when it happened there."""
 
     event_id: str
     occurred_at: Instant
@@ -58,8 +57,7 @@ class CustomerUpserted(Event, frozen=True, kw_only=True, gc=False):
 
 
 class CreditLimitChanged(Event, frozen=True, kw_only=True, gc=False):
-    """A new limit; with `valid_until` a temporary one, after which the standing limit counts again.
-    """
+    """A new limit; with `valid_until` a temporary one, after which the standing one counts."""
 
     customer_id: str
     credit_limit: Minor | None
@@ -362,8 +360,7 @@ class OrderDecision(Event, frozen=True, kw_only=True, gc=False):
 
 
 class CreditLimitAlert(Event, frozen=True, kw_only=True, gc=False):
-    """Utilisation crossed `threshold` upwards (`raised`) or fell well below it again (`cleared`).
-    """
+    """Utilisation crossed `threshold` upwards (`raised`) or fell well below it (`cleared`)."""
 
     customer_id: str
     threshold: str

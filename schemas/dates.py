@@ -1,0 +1,92 @@
+"""Days and instants as text and as integers: RFC 3339, UTC only."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from functools import lru_cache
+
+from schemas.events import Day, Instant
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+_MICROSECONDS_PER_SECOND = 1_000_000
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_INSTANT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]"
+    r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"(?:[Zz]|[+-]00:00)",
+    re.ASCII,
+)
+
+
+class MalformedDateError(ValueError):
+    """The text is no day or instant of the form that the contract asks for."""
+
+
+# Two years of days are 731; most events of a run fall on a few of them.
+@lru_cache(maxsize=4096)
+def parse_day(text: str) -> Day:
+    """Days since 1970-01-01 of `YYYY-MM-DD`.
+
+    Raises:
+        MalformedDateError: another form, or no day of the calendar.
+    """
+    if _DAY.fullmatch(text) is None:
+        raise MalformedDateError(f"{text[:40]!r} is not a date YYYY-MM-DD")
+    try:
+        return date.fromisoformat(text).toordinal() - _EPOCH_ORDINAL
+    except ValueError:
+        raise MalformedDateError(f"{text!r} is no day of the calendar") from None
+
+
+@lru_cache(maxsize=4096)
+def format_day(day: Day) -> str:
+    """`YYYY-MM-DD`.
+
+    Raises:
+        MalformedDateError: not in the years 1 to 9999.
+    """
+    try:
+        return date.fromordinal(day + _EPOCH_ORDINAL).isoformat()
+    except (ValueError, OverflowError):
+        raise MalformedDateError(f"day {day} is not in the years 1 to 9999") from None
+
+
+def parse_instant(text: str) -> Instant:
+    """Microseconds since 1970-01-01T00:00:00Z of an RFC 3339 time in UTC (`Z` or `+00:00`).
+
+    Raises:
+        MalformedDateError: another form, another offset, no time of the calendar (leap seconds too,
+            as nothing we write to knows them), or finer than a microsecond.
+    """
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        raise MalformedDateError(
+            f"{text[:40]!r} is not a time YYYY-MM-DDThh:mm:ssZ (RFC 3339, UTC)"
+        )
+    day, hour, minute, second, fraction = match.groups(default="")
+    if fraction[6:].strip("0"):
+        raise MalformedDateError(f"{text!r} is finer than a microsecond")
+    try:
+        moment = datetime(1970, 1, 1, int(hour), int(minute), int(second), tzinfo=UTC)
+    except ValueError:
+        raise MalformedDateError(f"{text!r} is no time of the calendar") from None
+    seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
+    microseconds = int(fraction[:6].ljust(6, "0"))
+    return parse_day(day) * MICROSECONDS_PER_DAY + seconds * _MICROSECONDS_PER_SECOND + microseconds
+
+
+def format_instant(instant: Instant) -> str:
+    """`YYYY-MM-DDThh:mm:ssZ`, with six digits behind the second when it is not a whole one.
+
+    Raises:
+        MalformedDateError: not in the years 1 to 9999.
+    """
+    day, rest = divmod(instant, MICROSECONDS_PER_DAY)
+    seconds, microseconds = divmod(rest, _MICROSECONDS_PER_SECOND)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    text = f"{format_day(day)}T{hour:02d}:{minute:02d}:{second:02d}"
+    return f"{text}.{microseconds:06d}Z" if microseconds else f"{text}Z"
