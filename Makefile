@@ -1,0 +1,70 @@
+# Everything a developer does here. Needs git, make and Python 3.11 or newer, and brings the rest
+# into .venv by itself: its own uv when there is none, and what requirements.lock names, by hash.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := streams agents schemas benchmarks tests
+# A uv that is on the PATH, else the one that `setup` puts into .venv.
+UV = $$(command -v uv || echo $(BIN)/uv)
+
+# Arguments for `make demo` and `make bench`, e.g. make demo ARGS=--fast
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup format lint types walls schemas test test-fast check demo bench lock clean
+
+help: ## This list
+	@$(PYTHON) -c 'import re; [print(f"  make {n:10} {t}") for n, t in re.findall(r"^(\S+):.*?## (.*)$$", open("Makefile").read(), re.M)]'
+
+setup: $(INSTALLED) ## Bring all that is needed into .venv
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@command -v uv >/dev/null || test -x $(BIN)/uv || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+format: setup ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+lint: setup ## Formatting and lint, without changing anything
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+walls: setup ## Which package may import which
+	$(BIN)/lint-imports
+
+schemas: setup ## Schemas against the released ones, ids and generated documents against the sources
+	$(BIN)/headroom schemas check
+
+test: lint types walls schemas ## All of it, as CI does: pure tests, then those with real parts
+	$(BIN)/pytest
+
+test-fast: setup ## Only the pure tests: no broker, no engine, seconds
+	$(BIN)/pytest -m "not connected and not slow"
+
+check: test ## What CI runs
+
+demo: setup ## Two years of real receivables through real Kafka into ClickHouse
+	$(BIN)/headroom demo $(ARGS)
+
+bench: setup ## Throughput and latency on this machine
+	$(BIN)/headroom bench $(ARGS)
+
+lock: setup ## Resolve the dependencies anew: requirements.lock and the embedded parts' locks
+	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev pyproject.toml \
+		--generate-hashes --no-emit-index-url -o requirements.lock
+	$(BIN)/python -m streams.embedded.maven lock
+
+clean: ## Remove what was made here; downloads in the user's cache stay
+	rm -rf $(VENV) .headroom .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

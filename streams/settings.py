@@ -1,0 +1,289 @@
+"""Every setting of the product, in one place: name, meaning, unit, default and allowed values.
+
+A setting comes from the environment variable `HEADROOM_<NAME>`, else it has its default. A wrong
+value, or a `HEADROOM_` variable that no setting has the name of, is refused at start and named.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streams.errors import ConfigurationError
+
+PREFIX = "HEADROOM_"
+SECRET = "********"  # noqa: S105  what stands in the place of one
+
+
+def user_cache_directory() -> Path:
+    """Where the platform keeps what can be downloaded again."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "headroom"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headroom"
+
+
+def _setting(default: Any, description: str, unit: str = "", **limits: Any) -> Any:
+    """One setting. With a callable the default is made at start, for it depends on the machine."""
+    how = {"default_factory": default} if callable(default) else {"default": default}
+    return Field(description=description, json_schema_extra={"unit": unit}, **how, **limits)
+
+
+class Settings(BaseSettings):
+    """All settings, checked; frozen, so that nobody changes one on the way."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+    )
+
+    # ── Kafka ──
+    kafka_bootstrap: str | None = _setting(
+        None, "Kafka brokers, `host:port[,host:port]`; without it the embedded broker is used"
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting(
+        "PLAINTEXT", "How to speak to the brokers"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = _setting(
+        None, "How to log in, with a SASL protocol"
+    )
+    kafka_sasl_username: str | None = _setting(None, "User name, with a SASL protocol")
+    kafka_sasl_password: SecretStr | None = _setting(None, "Password, with a SASL protocol")
+    kafka_ssl_ca_location: Path | None = _setting(
+        None, "PEM file of the authority that signed the brokers' certificates; else the system's"
+    )
+    partitions: int = _setting(
+        4, "Partitions of the input, journal and output topics that are created", "partitions",
+        ge=1, le=10_000,
+    )  # fmt: skip
+    replication_factor: int = _setting(
+        0, "Replicas of each topic that is created (3; embedded: 1)", "replicas", ge=0, le=9
+    )
+    min_insync_replicas: int = _setting(
+        0, "Replicas that must have a record before it counts (2; embedded: 1)", "replicas",
+        ge=0, le=9,
+    )  # fmt: skip
+
+    # ── workers ──
+    app_id: str = _setting(
+        "headroom", "First part of the consumer groups' and transactions' names",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+    )  # fmt: skip
+    worker_name: str = _setting(
+        "worker-1", "Tells workers on one host apart; keep it over restarts",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+    )  # fmt: skip
+    instance_id: str = _setting(
+        "", "Static membership: who this worker is to the consumer group (host and worker name)",
+        max_length=249,
+    )  # fmt: skip
+    state_dir: Path = _setting(
+        Path(".headroom/state"), "Directory of the partitions' state, a cache of the changelogs"
+    )
+    session_timeout_seconds: float = _setting(
+        8.0, "Silence after which a worker counts as dead; heartbeats come three times as often",
+        "seconds", ge=6, le=10,
+    )  # fmt: skip
+    commit_interval_seconds: float = _setting(
+        0.05, "Time between two group commits of a partition", "seconds", gt=0, le=10
+    )
+    # `exactly_once` joins this list when outgoing events can be put inside the transaction.
+    guarantee: Literal["effectively_once"] = _setting(
+        "effectively_once", "What a crash may do: repeat an event, with the same content and id"
+    )
+    max_record_bytes: int = _setting(
+        1 << 20, "Largest record that is decoded; a larger one goes to the dead letters", "bytes",
+        ge=1024, le=1 << 30,
+    )  # fmt: skip
+    in_flight_bytes: int = _setting(
+        64 << 20, "Records fetched and not yet committed, per worker, at most", "bytes",
+        ge=1 << 20, le=1 << 36,
+    )  # fmt: skip
+    clock: Literal["wall", "replayed"] = _setting(
+        "wall",
+        "Who says that a day has begun: the leading worker's clock, or who replays a history",
+    )
+    time_zone: str = _setting("UTC", "Time zone in which a business day begins, by its IANA name")
+    policy_file: Path | None = _setting(None, "TOML file with the credit policy; else the default")
+    schema_registry_url: str | None = _setting(
+        None, "Confluent-compatible schema registry; without it ids come from the lock file"
+    )
+    web_host: str = _setting("127.0.0.1", "Address of the worker's /metrics, /livez and /readyz")
+    web_port: int = _setting(6066, "Port of the same", "port", ge=1, le=65_535)
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "What is logged")
+
+    # ── ClickHouse ──
+    clickhouse_dsn: SecretStr | None = _setting(
+        None, "ClickHouse server, `http[s]://user:password@host:port`; else the embedded engine"
+    )
+    sink_batch_rows: int = _setting(
+        10_000, "Rows that make a batch for ClickHouse", "rows", ge=1, le=10_000_000
+    )
+    sink_batch_seconds: float = _setting(
+        1.0, "Time after which a smaller batch is written too", "seconds", gt=0, le=3600
+    )
+
+    # ── embedded parts ──
+    embedded_dir: Path = _setting(
+        Path(".headroom"), "Directory in which the embedded broker, registry and engine keep data"
+    )
+    cache_dir: Path = _setting(user_cache_directory, "Directory for downloads, shared by projects")
+    java: Path | None = _setting(
+        None, "Java for the embedded broker (17 or newer) and registry (21 or newer); else our own"
+    )
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Time between two heartbeats: a worker that is given up has missed two of them."""
+        return self.session_timeout_seconds / 3
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_what_depends(cls, given: dict[str, Any]) -> dict[str, Any]:
+        worker = given.get("worker_name", cls.model_fields["worker_name"].default)
+        return _dependent_defaults(given.get("kafka_bootstrap"), worker) | given
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _check_brokers(cls, value: str | None) -> str | None:
+        for broker in (value or "").split(",") if value is not None else ():
+            if not re.fullmatch(r"\s*(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}\s*", broker):
+                raise ValueError(f"{broker!r} is not host:port")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _check_time_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("is no time zone, such as Europe/Amsterdam")
+        return value
+
+    @field_validator("schema_registry_url")
+    @classmethod
+    def _check_registry(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_url(value)
+        return value
+
+    @field_validator("clickhouse_dsn")
+    @classmethod
+    def _check_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _check_url(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_mechanism and self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} also needs "
+                f"{PREFIX}KAFKA_SASL_MECHANISM, _USERNAME and _PASSWORD"
+            )
+        if self.min_insync_replicas > self.replication_factor:
+            raise ValueError(
+                f"{PREFIX}MIN_INSYNC_REPLICAS={self.min_insync_replicas} is above "
+                f"{PREFIX}REPLICATION_FACTOR={self.replication_factor}: nothing could be written"
+            )
+        return self
+
+
+def _check_url(text: str) -> None:
+    url = urlsplit(text)
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        # The text itself may hold a password, so it is not repeated.
+        raise ValueError("is not of the form http[s]://host[:port]")
+
+
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigurationError: a value or a variable's name is wrong; the message names each of them.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    ours = sorted(name for name in os.environ if name.upper().startswith(PREFIX))
+    wrong = [_unknown_name(name, known) for name in ours if name.upper() not in known]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        wrong += [_in_one_line(detail) for detail in error.errors()]
+    if wrong:
+        raise ConfigurationError("; ".join(wrong))
+    return settings
+
+
+def _dependent_defaults(kafka_bootstrap: str | None, worker_name: str) -> dict[str, Any]:
+    """Defaults that follow from other settings or from the machine."""
+    embedded = not kafka_bootstrap
+    return {
+        "replication_factor": 1 if embedded else 3,
+        "min_insync_replicas": 1 if embedded else 2,
+        "instance_id": f"{socket.gethostname()}-{worker_name}",
+    }
+
+
+def _unknown_name(name: str, known: set[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415  only somebody who mistyped pays for it
+
+    near = get_close_matches(name.upper(), sorted(known), n=1)
+    return f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _in_one_line(detail: Any) -> str:
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if not detail["loc"]:
+        return message
+    name = str(detail["loc"][0])
+    field = Settings.model_fields[name]
+    shown = "" if "SecretStr" in str(field.annotation) else f"={detail['input']}"
+    return f"{PREFIX}{name.upper()}{shown}: {message[:1].lower()}{message[1:]}"
+
+
+@dataclass(frozen=True)
+class SettingLine:
+    """One setting as `headroom doctor` shows it. Secrets are masked."""
+
+    name: str
+    value: str | None
+    default: str | None
+    unit: str
+    source: Literal["environment", "default"]
+    description: str
+
+
+def describe(settings: Settings) -> list[SettingLine]:
+    """Every setting with its value, default, unit, source and meaning, in the order above."""
+    dependent = _dependent_defaults(settings.kafka_bootstrap, settings.worker_name)
+    lines = []
+    for name, field in Settings.model_fields.items():
+        default = dependent.get(name, field.get_default(call_default_factory=True))
+        extra = field.json_schema_extra
+        lines.append(
+            SettingLine(
+                name=PREFIX + name.upper(),
+                value=_shown(getattr(settings, name)),
+                default=_shown(default),
+                unit=str(extra.get("unit", "")) if isinstance(extra, dict) else "",
+                source="environment" if os.environ.get(PREFIX + name.upper()) else "default",
+                description=field.description or "",
+            )
+        )
+    return lines
+
+
+def _shown(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, SecretStr):
+        return SECRET
+    return re.sub(r"(://)[^/@]+@", rf"\1{SECRET}@", str(value))

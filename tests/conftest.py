@@ -1,0 +1,118 @@
+"""What connected tests share: one broker, one registry and one ClickHouse engine per session.
+
+Each is started when the first test asks for it. What a test takes is stated by its fixtures, so a
+run of pure tests starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from streams.clickhouse import open_clickhouse
+from streams.embedded.apicurio import EmbeddedApicurio
+from streams.embedded.clickhouse import close_engine
+from streams.embedded.kafka import EmbeddedKafka
+from streams.settings import Settings, user_cache_directory
+
+_BROKER = pytest.StashKey[EmbeddedKafka]()
+_LOG_LINES = 40
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+def cache_dir() -> Path:
+    """Downloads are shared between runs: a test run must not fetch 45 MB each time."""
+    return Path(os.environ.get("HEADROOM_CACHE_DIR") or user_cache_directory())
+
+
+@pytest.fixture(scope="session")
+def kafka(
+    tmp_path_factory: pytest.TempPathFactory, cache_dir: Path, pytestconfig: pytest.Config
+) -> Iterator[str]:
+    """`host:port` of the session's broker: the one HEADROOM_KAFKA_BOOTSTRAP names, else our own.
+
+    Topics stay for the session, so each test uses names of its own or an `app_id` of its own.
+    """
+    given = os.environ.get("HEADROOM_KAFKA_BOOTSTRAP")
+    if given:
+        yield given
+        return
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), cache=cache_dir)
+    with broker:
+        pytestconfig.stash[_BROKER] = broker
+        yield broker.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def apicurio(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterator[str]:
+    """URL of the session's schema registry, up to and with `/apis/ccompat/v7`."""
+    with EmbeddedApicurio(tmp_path_factory.mktemp("registry"), cache=cache_dir) as registry:
+        yield registry.url
+
+
+@pytest.fixture(scope="session")
+def engine_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """HEADROOM_EMBEDDED_DIR of whatever opens the ClickHouse engine inside the test process.
+
+    A process can open one directory only, so these tests share it.
+    """
+    return tmp_path_factory.mktemp("engine")
+
+
+@pytest.fixture(scope="session")
+def clickhouse(engine_dir: Path) -> Iterator[Client]:
+    """A client of the engine in this process. It is empty at first and shared by all tests."""
+    client = open_clickhouse(Settings(embedded_dir=engine_dir, clickhouse_dsn=None))
+    yield client
+    client.close()
+    close_engine()
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, cache_dir: Path) -> MakeSettings:
+    """Settings for one test: state and embedded parts in its own directory, the rest as asked."""
+
+    def make(**given: Any) -> Settings:
+        own = {
+            "state_dir": tmp_path / "state",
+            "embedded_dir": tmp_path / "embedded",
+            "cache_dir": cache_dir,
+        }
+        return Settings(**(own | given))
+
+    return make
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No HEADROOM_ variable of the person who runs the tests reaches the test."""
+    for name in list(os.environ):
+        if name.upper().startswith("HEADROOM_"):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Pure tests first: they take seconds, and what they find needs no broker to understand."""
+    items.sort(key=lambda item: item.get_closest_marker("connected") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test that used our broker shows what the broker logged last."""
+    report = yield
+    broker = item.config.stash.get(_BROKER, None)
+    used = "kafka" in getattr(item, "fixturenames", ())
+    if call.when == "call" and report.failed and used and broker is not None:
+        lines = broker.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        report.sections.append((f"{broker.log}", "\n".join(lines[-_LOG_LINES:])))
+    return report
