@@ -1,0 +1,122 @@
+"""The sink agent: journal and outgoing topics into ClickHouse.
+
+What a record becomes stands in `plan`, how it is written in `writer`, when its offset is committed
+in `partition`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+from faust.types import TP
+
+from agents.core.policy import Policy
+from agents.sink.migrations import migrate
+from agents.sink.partition import Inserts, SinkPartition
+from agents.sink.plan import Planner
+from agents.sink.tables import TABLES
+from agents.sink.writer import Writer, note_policy
+from schemas.catalogue import DEAD_LETTERS, JOURNAL, topic_of
+from streams.app import Member, Wiring, batch_topic, build_app
+from streams.clickhouse import open_clickhouse
+from streams.codec import Codec
+from streams.errors import InvalidMessage
+from streams.fast_lane.fail_stop import fail_stop
+from streams.fast_lane.lane import Lane
+from streams.fast_lane.partition import CommitOffset
+from streams.settings import Settings
+
+SOURCES = (
+    JOURNAL,
+    topic_of("OrderDecision"),
+    topic_of("CreditLimitAlert"),
+    topic_of("ExposureChanged"),
+    DEAD_LETTERS,
+)
+_LOOK_SECONDS = 0.1
+"""How often a partition looks whether its batch is due."""
+
+
+def sink(wiring: Wiring, codec: Codec, policy: Policy) -> Member:
+    """The agent, ready to start. ClickHouse is asked for with the first batch, and awaited."""
+    settings = wiring.settings
+    app = build_app(wiring, "sink")
+    writer = Writer(lambda: connect(settings, policy))
+    inserts = Inserts(writer.write, wiring.executor)
+    planner = Planner(codec.decode, msgspec.json.encode, (InvalidMessage,))
+    commit_offset = CommitOffset(app)
+    partitions: dict[TP, SinkPartition] = {}
+
+    def open_partition(tp: TP, _abandoned: Callable[[], bool]) -> SinkPartition:
+        partitions[tp] = SinkPartition(
+            tp,
+            planner,
+            inserts,
+            commit_offset,
+            batch_rows=settings.sink_batch_rows,
+            batch_seconds=settings.sink_batch_seconds,
+        )
+        return partitions[tp]
+
+    lane = Lane(
+        app,
+        topics=SOURCES,
+        open_partition=open_partition,
+        executor=wiring.executor,
+        commit_interval_seconds=min(_LOOK_SECONDS, settings.sink_batch_seconds),
+        in_flight_bytes=settings.in_flight_bytes,
+        metrics=wiring.metrics,
+    )
+
+    @app.agent(batch_topic(app, *SOURCES), name="sink")
+    @fail_stop
+    async def write(stream: Any) -> None:
+        async for batch in lane.batches(stream):
+            first = batch.records[0]
+            partitions[TP(first.topic, first.partition)].take(batch.records)
+
+    def show_lag() -> None:
+        now = time.time()
+        for table, seconds in lag_seconds(list(partitions.values()), now).items():
+            wiring.metrics.sink_lag_seconds.labels(table.removesuffix("_raw")).set(seconds)
+
+    async def stop() -> None:
+        for partition in partitions.values():
+            partition.hurry = True
+        await lane.stop()
+
+    wiring.metrics.before_scrape.append(show_lag)
+    return Member("sink", app, lane.is_ready, lane.stuck_for, stop, writer.close)
+
+
+def connect(settings: Settings, policy: Policy) -> Client:
+    """A client of a ClickHouse that has the tables of this release.
+
+    Raises:
+        ClickHouseUnreachableError: nobody answers; asking again later may help.
+        ConfigurationError: the tables are of another release.
+    """
+    client = open_clickhouse(settings)
+    try:
+        migrate(client)
+        note_policy(client, policy.version, policy.small_balance)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def lag_seconds(partitions: list[SinkPartition], now: float) -> dict[str, float]:
+    """By table, the age of the oldest record that was taken in and is not written; 0 without one.
+
+    `now` is in seconds since 1970.
+    """
+    lag = dict.fromkeys(TABLES, 0.0)
+    for partition in partitions:
+        for table, timestamp in partition.oldest_waiting().items():
+            lag[table] = max(lag[table], now - timestamp / 1000)
+    return lag

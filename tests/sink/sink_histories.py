@@ -1,0 +1,128 @@
+"""Small histories for Hypothesis: few documents, few days, everything that can happen to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from sink.sink_events import DAY, business_day, decision, exposure, invoice, payment
+
+from schemas import events as ev
+from schemas.events import Event
+
+FIRST_DAY, LAST_DAY = 19_000, 19_150
+CURRENCIES = {"C-1": "EUR", "C-2": "JPY", "C-3": "KWD"}
+SMALL_BALANCE = {"EUR": 5, "JPY": 0, "KWD": 50}
+"""0.05 in each."""
+
+_customers = st.sampled_from(sorted(CURRENCIES))
+_days = st.integers(FIRST_DAY, LAST_DAY)
+_instants = st.integers(FIRST_DAY * DAY, LAST_DAY * DAY)
+_amounts = st.one_of(st.integers(1, 300), st.sampled_from([1_000, 2_000, 995, 950]))
+_invoice_ids = st.sampled_from(["I-1", "I-2", "I-3"])
+_payment_ids = st.sampled_from(["P-1", "P-2"])
+
+
+@st.composite
+def _document(draw: st.DrawFn, event_id: str) -> Event:
+    customer = draw(_customers)
+    own = CURRENCIES[customer]
+    said: dict[str, Any] = {
+        "event_id": event_id,
+        "customer_id": customer,
+        "occurred_at": draw(_instants),
+    }
+    money: dict[str, Any] = {
+        "amount": draw(_amounts),
+        "currency": draw(st.sampled_from([own] * 7 + ["USD"])),
+    }
+    invoice_id = draw(_invoice_ids)
+    payment_id = draw(_payment_ids)
+    match draw(st.integers(0, 9)):
+        case 0 | 1 | 2:
+            issued_on = draw(_days)
+            return invoice(
+                **said,
+                **(money | {"currency": own}),
+                invoice_id=invoice_id,
+                issued_on=issued_on,
+                due_on=issued_on + draw(st.integers(0, 60)),
+                revision=draw(st.sampled_from([None, None, 1, 2])),
+            )
+        case 3 | 4:
+            parts = draw(st.lists(st.tuples(_invoice_ids, st.integers(1, 900)), max_size=2))
+            total = max(money["amount"], sum(amount for _, amount in parts))
+            return payment(
+                **said,
+                **(money | {"amount": total}),
+                payment_id=payment_id,
+                value_on=draw(_days),
+                cleared=draw(st.sampled_from([None, True, False])),
+                allocations=[ev.Allocation(invoice_id=one, amount=part) for one, part in parts],
+            )
+        case 5:
+            return ev.CreditNoteIssued(
+                **said,
+                **money,
+                credit_note_id=draw(st.sampled_from(["N-1", "N-2"])),
+                invoice_id=draw(st.sampled_from([None, invoice_id, invoice_id])),
+            )
+        case 6:
+            return ev.PaymentAllocated(
+                **said, payment_id=payment_id, invoice_id=invoice_id, amount=draw(_amounts)
+            )
+        case 7:
+            return ev.PaymentCleared(**said, payment_id=payment_id)
+        case 8:
+            return ev.PaymentReversed(**said, payment_id=payment_id, reason="charge-back")
+        case _:
+            closing = draw(st.sampled_from([ev.InvoiceCancelled, ev.InvoiceWrittenOff]))
+            return closing(**said, invoice_id=invoice_id)
+
+
+@st.composite
+def journals(draw: st.DrawFn) -> list[Event]:
+    """Documents in any order, some of them told twice, and one or more business days."""
+    count = draw(st.integers(1, 25))
+    events = [draw(_document(f"e-{place}")) for place in range(count)]
+    for repeat in draw(st.lists(st.sampled_from(events), max_size=4)):
+        events.insert(draw(st.integers(0, len(events))), repeat)
+    today = draw(st.integers(FIRST_DAY + 60, LAST_DAY + 20))
+    return [*events, business_day(today - 1), business_day(today)]
+
+
+@st.composite
+def exposure_changes(draw: st.DrawFn) -> list[ev.ExposureChanged]:
+    count = draw(st.integers(1, 20))
+    changes = []
+    for place in range(count):
+        customer = draw(_customers)
+        changes.append(
+            exposure(
+                f"x-{place}",
+                occurred_at=draw(_instants),
+                customer_id=customer,
+                currency=CURRENCIES[customer],
+                exposure=draw(st.integers(-500, 5_000)),
+            )
+        )
+    return changes
+
+
+@st.composite
+def decisions(draw: st.DrawFn) -> list[ev.OrderDecision]:
+    made = []
+    for order in range(draw(st.integers(1, 8))):
+        at = draw(_instants)
+        for number in range(1, draw(st.integers(1, 3)) + 1):
+            made.append(
+                decision(
+                    f"d-{order}-{number}",
+                    order_id=f"O-{order}",
+                    occurred_at=at,
+                    decision=draw(st.sampled_from(["approved", "held", "released"])),
+                    decision_number=number,
+                )
+            )
+            at += draw(st.integers(0, 3 * DAY))
+    return made

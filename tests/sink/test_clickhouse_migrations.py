@@ -1,0 +1,79 @@
+"""Migrations: in order, once, forward only."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from agents.sink.migrations import load_migrations, migrate, statements_of
+from streams.errors import ConfigurationError
+
+
+@pytest.mark.connected
+def test_migrating_again_applies_nothing(tables: Client) -> None:
+    assert migrate(tables) == []
+    names = [migration.name for migration in load_migrations()]
+    rows = tables.query(
+        "SELECT name FROM headroom.schema_migrations FINAL ORDER BY number"
+    ).result_rows
+    assert [name for (name,) in rows] == names
+
+
+@pytest.mark.connected
+def test_every_statement_can_be_run_again(tables: Client) -> None:
+    for migration in load_migrations():
+        for statement in migration.statements:
+            tables.command(statement)
+    assert migrate(tables) == []
+
+
+def test_every_statement_says_that_it_can_be_run_again() -> None:
+    allowed = re.compile(
+        r"CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE VIEW|"
+        r"ALTER TABLE \S+ ADD COLUMN IF NOT EXISTS"
+    )
+    for migration in load_migrations():
+        for statement in migration.statements:
+            assert allowed.match(statement), f"{migration.name}: {statement[:60]}"
+
+
+@pytest.mark.connected
+def test_a_file_that_changed_after_it_was_applied_is_refused_by_name(
+    tables: Client, tmp_path: Path
+) -> None:
+    for migration in load_migrations():
+        source = Path(__file__).parents[2] / "deploy" / "clickhouse" / migration.name
+        text = source.read_text()
+        (tmp_path / migration.name).write_text(text + ("\n" if migration.number == 2 else ""))
+    with pytest.raises(ConfigurationError, match=r"0002_\w+\.sql changed after it was applied"):
+        migrate(tables, load_migrations(tmp_path))
+
+
+@pytest.mark.connected
+def test_a_database_ahead_of_this_release_is_refused(tables: Client) -> None:
+    with pytest.raises(ConfigurationError, match="this release does not know"):
+        migrate(tables, load_migrations()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["0001_a", "0003_c"], r"0003_c\.sql: expected migration number 0002"),
+        (["0001_a", "0001_b"], r"0001_b\.sql: expected migration number 0002"),
+        (["1_a"], r"1_a\.sql: a migration is called NNNN_name\.sql"),
+        ([], "installation is incomplete"),
+    ],
+)
+def test_a_wrong_set_of_files_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
+    for name in names:
+        (tmp_path / f"{name}.sql").write_text("SELECT 1;\n")
+    with pytest.raises(ConfigurationError, match=message):
+        load_migrations(tmp_path)
+
+
+def test_statements_end_with_a_semicolon_at_the_end_of_a_line() -> None:
+    text = "-- about; this\nSELECT ';' AS a,\n  -- why\n  1;\n\nSELECT 2"
+    assert statements_of(text) == ("SELECT ';' AS a,\n  1", "SELECT 2")

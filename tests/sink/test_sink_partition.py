@@ -1,0 +1,257 @@
+"""A partition of the sink: ClickHouse first, the offset second, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.exceptions import OperationalError
+from faust.types import TP
+from sink.sink_events import decision, invoice
+from sink.sink_records import JOURNAL, KafkaRecord, planner, record
+
+from agents.sink import partition as partition_module
+from agents.sink.agent import lag_seconds
+from agents.sink.partition import Inserts, SinkPartition
+from agents.sink.plan import Batch
+
+
+class Table:
+    """Stands for ClickHouse and Kafka's offsets: takes what it is given, or refuses a while."""
+
+    def __init__(self, refusals: int = 0, *, commits: bool = True) -> None:
+        self.refusals = refusals
+        self.commits = commits
+        self.log: list[tuple[str, object]] = []
+
+    def write(self, batch: Batch) -> None:
+        kind = "refused" if self.refusals else "written"
+        self.log.append((kind, batch.token()))
+        if self.refusals:
+            self.refusals -= 1
+            raise OperationalError("connection refused\nand more")
+
+    async def commit_offset(self, tp: TP, offset: int) -> bool:
+        self.log.append(("committed" if self.commits else "not committed", (*tp, offset)))
+        return self.commits
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.log]
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(story, 10)
+
+    asyncio.run(bounded())
+
+
+def a_partition(
+    table: Table,
+    number: int = 0,
+    *,
+    rows: int = 3,
+    seconds: float = 3600.0,
+    inserts: Inserts | None = None,
+) -> SinkPartition:
+    return SinkPartition(
+        TP(JOURNAL, number),
+        planner(),
+        inserts or Inserts(table.write, ThreadPoolExecutor(1)),
+        table.commit_offset,
+        batch_rows=rows,
+        batch_seconds=seconds,
+    )
+
+
+def some(first: int, count: int) -> list[Any]:
+    return [record(invoice(f"e-{n}", invoice_id=f"I-{n}"), n) for n in range(first, first + count)]
+
+
+def take(partition: SinkPartition, records: list[Any], end: int | None = None) -> None:
+    """What the lane and the agent do with a step."""
+    batch = partition.begin(records)
+    partition.take(batch.records)
+    partition.finish(records[-1].offset + 1 if end is None else end, 100 * len(records))
+
+
+async def _commit_until(partition: SinkPartition, done: Callable[[], bool]) -> None:
+    while not done():
+        await partition.commit()
+        await asyncio.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition_module, "_PATIENCE_FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(partition_module, "_PATIENCE_LAST_SECONDS", 0.004)
+
+
+def test_a_full_batch_is_written_and_then_its_offset_is_committed() -> None:
+    table = Table()
+
+    async def story() -> None:
+        partition = a_partition(table, 2)
+        take(partition, some(0, 2))
+        assert await partition.commit() is None
+        assert table.log == []
+        take(partition, some(2, 2), end=6)
+        assert await partition.commit() is not None
+        assert await partition.commit() is None
+
+    run(story())
+    assert table.kinds() == ["written", "committed"]
+    assert table.log[-1][1] == (JOURNAL, 2, 6)
+
+
+def test_a_batch_that_is_not_full_is_written_when_it_is_old_enough() -> None:
+    table = Table()
+
+    async def story() -> None:
+        partition = a_partition(table, rows=1000, seconds=0.02)
+        take(partition, some(0, 1))
+        assert await partition.commit() is None
+        await _commit_until(partition, lambda: "committed" in table.kinds())
+
+    run(story())
+    assert table.log[-1][1] == (JOURNAL, 0, 1)
+
+
+def test_a_worker_that_stops_writes_what_there_is() -> None:
+    table = Table()
+
+    async def story() -> None:
+        partition = a_partition(table, rows=1000)
+        take(partition, some(0, 1))
+        partition.hurry = True
+        await partition.commit()
+
+    run(story())
+    assert table.kinds() == ["written", "committed"]
+
+
+def test_holes_of_the_log_are_passed_without_an_insert() -> None:
+    table = Table()
+
+    async def story() -> None:
+        partition = a_partition(table, seconds=0.0)
+        partition.begin(())
+        partition.finish(17, 0)
+        await partition.commit()
+
+    run(story())
+    assert table.log == [("committed", (JOURNAL, 0, 17))]
+
+
+def test_while_clickhouse_is_away_the_same_batch_waits_and_no_offset_is_committed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = Table(refusals=4)
+
+    async def story() -> None:
+        partition = a_partition(table)
+        take(partition, some(0, 3))
+        assert await partition.commit() is None
+        take(partition, some(3, 3))
+        assert partition.in_flight_bytes >= 600
+        await _commit_until(partition, lambda: table.kinds().count("committed") == 2)
+        assert partition.in_flight_bytes == 0
+
+    run(story())
+    assert table.kinds() == ["refused"] * 4 + ["written", "committed"] * 2
+    assert len({what for _, what in table.log[:5]}) == 1
+    assert [what for kind, what in table.log if kind == "committed"] == [
+        (JOURNAL, 0, 3),
+        (JOURNAL, 0, 6),
+    ]
+    assert "does not take rows, trying again in" in caplog.text
+    assert "connection refused" in caplog.text
+    assert "and more" not in caplog.text
+    assert "takes rows again" in caplog.text
+
+
+def test_while_clickhouse_is_away_one_partition_asks_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partition_module, "_PATIENCE_FIRST_SECONDS", 60.0)
+    table = Table(refusals=1)
+
+    async def story() -> None:
+        inserts = Inserts(table.write, ThreadPoolExecutor(1))
+        for number in range(4):
+            partition = a_partition(table, number, inserts=inserts)
+            take(partition, some(0, 3))
+            assert await partition.commit() is None
+
+    run(story())
+    assert table.kinds() == ["refused"]
+
+
+def test_an_error_that_waiting_does_not_mend_is_raised() -> None:
+    def broken(_batch: Batch) -> None:
+        raise TypeError("a mistake of ours")
+
+    async def story() -> None:
+        table = Table()
+        partition = a_partition(table, inserts=Inserts(broken, ThreadPoolExecutor(1)))
+        take(partition, some(0, 3))
+        with pytest.raises(TypeError, match="a mistake of ours"):
+            await partition.commit()
+        assert table.log == []
+
+    run(story())
+
+
+def test_an_offset_that_the_group_refused_is_committed_later_without_a_second_insert() -> None:
+    table = Table(commits=False)
+
+    async def story() -> None:
+        partition = a_partition(table, seconds=0.01)
+        take(partition, some(0, 3))
+        await partition.commit()
+        table.commits = True
+        await _commit_until(partition, lambda: "committed" in table.kinds())
+
+    run(story())
+    assert table.kinds() == ["written", "not committed", "committed"]
+
+
+def test_a_partition_that_was_given_away_is_neither_written_nor_committed() -> None:
+    table = Table(refusals=1)
+
+    async def story() -> None:
+        partition = a_partition(table)
+        take(partition, some(0, 3))
+        await partition.commit()
+        take(partition, some(3, 3))
+        await partition.close()
+        assert partition.in_flight_bytes == 0
+
+    run(story())
+    assert table.kinds() == ["refused"]
+
+
+def test_the_lag_is_the_age_of_the_oldest_record_that_waits_by_table() -> None:
+    table = Table()
+
+    async def story() -> None:
+        partition, other = a_partition(table), a_partition(table, 1)
+        now = time.time()
+        stamps = {"old": int(now * 1000) - 60_000, "older": int(now * 1000) - 90_000}
+        late, early = record(invoice(), 0), record(decision(), 0)
+        take(partition, [KafkaRecord(0, late.value, late.key, stamps["old"])])
+        take(other, [KafkaRecord(0, early.value, early.key, stamps["older"])])
+        lag = lag_seconds([partition, other], now)
+        assert lag["journal_raw"] == pytest.approx(60, abs=0.01)
+        assert lag["order_decisions_raw"] == pytest.approx(90, abs=0.01)
+        assert lag["exposures_raw"] == 0
+        partition.hurry = other.hurry = True
+        await partition.commit()
+        await other.commit()
+        assert set(lag_seconds([partition, other], now).values()) == {0.0}
+
+    run(story())
