@@ -20,7 +20,13 @@ from schemas.json_lines import BadLine, read, to_line
 
 _HERE = Path(__file__).parent
 _WORDS = ("true", "false", "null")
-_WITH_CURRENCY = ("CustomerUpserted", "OrderPlaced", "InvoiceIssued", "CreditNoteIssued", "PaymentReceived")
+_WITH_CURRENCY = (
+    "CustomerUpserted",
+    "OrderPlaced",
+    "InvoiceIssued",
+    "CreditNoteIssued",
+    "PaymentReceived",
+)
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,12 @@ def stories() -> Iterator[Any]:
             number += part.count("\n")
             assert lines[1][1].startswith("rule: "), f"{path.name}:{number}: a story names its rule"
             body = [(at, line) for at, line in lines[2:] if line.strip()]
-            yield pytest.param(Story(path.name, lines[0][1], body), id=f"{path.stem}: {lines[0][1]}")
+            yield pytest.param(
+                Story(path.name, lines[0][1], body), id=f"{path.stem}: {lines[0][1]}"
+            )
 
 
-@pytest.mark.parametrize("story", stories())
+@pytest.mark.parametrize("story", list(stories()))
 def test_story(story: Story) -> None:
     simulation = Simulation(load_policy(None))
     said: list[str] = []

@@ -1,0 +1,55 @@
+"""Waits until a consumer group has committed everything that stands in its topics now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, TopicPartition
+
+from streams.errors import HeadroomError
+
+_PATIENCE_SECONDS = 60.0
+_REQUEST_SECONDS = 10.0
+_LOOK_SECONDS = 0.1
+
+
+class FellBehindError(HeadroomError):
+    """A group did not get to the end of its topics in time."""
+
+
+def wait_for_group(
+    config: Mapping[str, Any],
+    group: str,
+    topics: Sequence[str],
+    partitions: int,
+    give_up: Callable[[], None],
+) -> None:
+    """Return when the group has committed all that the topics hold at the time of the call.
+
+    Raises:
+        FellBehindError: it has not after a minute. Whatever `give_up` raises passes through.
+    """
+    consumer = Consumer({**config, "group.id": group, "enable.auto.commit": False})
+    try:
+        places = [TopicPartition(topic, n) for topic in topics for n in range(partitions)]
+        ends = {
+            (one.topic, one.partition): consumer.get_watermark_offsets(one, _REQUEST_SECONDS)[1]
+            for one in places
+        }
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            behind = [
+                f"{one.topic}[{one.partition}] {one.offset} of {ends[one.topic, one.partition]}"
+                for one in consumer.committed(places, timeout=_REQUEST_SECONDS)
+                if max(one.offset, 0) < ends[one.topic, one.partition]
+            ]
+            if not behind:
+                return
+            give_up()
+            if time.monotonic() > deadline:
+                raise FellBehindError(f"{group} stopped at {', '.join(behind)}")
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        consumer.close()

@@ -1,0 +1,212 @@
+"""Sends the history to the input topics, day by day, at a chosen pace.
+
+Topics are not ordered against each other, so at full speed a payment of March could reach the
+journal before an order of January. Therefore the replay waits, whenever it goes on to another topic
+or day, until all it sent stands in the journal. Then what the journal holds is the history in its
+own order, and every run decides alike.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from agents.demo.board import Board
+from agents.simulate import business_day
+from schemas.catalogue import JOURNAL, topic_of
+from schemas.events import Day, Event, OrderPlaced
+from streams.cloud_events import headers_of
+from streams.codec import Codec
+from streams.errors import HeadroomError
+from streams.fast_lane.partition import ORIGIN_HEADER
+
+_DAY = 86_400_000_000
+_PATIENCE_SECONDS = 60.0
+_DRAIN_SECONDS = 10.0
+_SAID_AT_ONCE = (topic_of("OrderDecision"), topic_of("CreditLimitAlert"))
+
+
+class PipelineStoppedError(HeadroomError):
+    """What was sent did not come out in time."""
+
+
+class Outputs:
+    """Reads the journal and what goes out, from the beginning, in a thread, onto the board."""
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        topics: Sequence[str],
+        partitions: int,
+        codec: Codec,
+        board: Board,
+        lock: threading.Lock,
+    ) -> None:
+        self._consumer = Consumer(
+            {
+                **config,
+                "group.id": "headroom-demo",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 5,
+            }
+        )
+        self._consumer.assign(
+            [TopicPartition(topic, n, 0) for topic in (JOURNAL, *topics) for n in range(partitions)]
+        )
+        self._codec = codec
+        self._board = board
+        self._lock = lock
+        self._journaled = 0
+        self._more = threading.Condition()
+        self._closed = False
+        self._failure: str | None = None
+        self._thread = threading.Thread(target=self._read, name="demo-outputs", daemon=True)
+        self._thread.start()
+
+    def wait_for_journal(self, count: int) -> None:
+        """Until `count` input events stand in the journal.
+
+        Raises:
+            PipelineStoppedError: none came for a minute, or the reader failed.
+        """
+        with self._more:
+            while self._journaled < count:
+                before = self._journaled
+                self._more.wait(_PATIENCE_SECONDS)
+                if self._failure is not None:
+                    raise PipelineStoppedError(self._failure)
+                if self._journaled == before:
+                    raise PipelineStoppedError(
+                        f"{count - before} events that were sent do not reach the journal"
+                    )
+
+    def close(self) -> None:
+        """Read all decisions and alerts that there are now, then stop."""
+        # Exposures are left out: their topic ends in transaction markers, which are no position.
+        places = [one for one in self._consumer.assignment() if one.topic in _SAID_AT_ONCE]
+        ends = {
+            (one.topic, one.partition): self._consumer.get_watermark_offsets(one)[1]
+            for one in places
+        }
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while time.monotonic() < deadline and self._failure is None:
+            read = self._consumer.position(places)
+            if all(max(one.offset, 0) >= ends[one.topic, one.partition] for one in read):
+                break
+            time.sleep(0.05)
+        self._closed = True
+        self._thread.join()
+        self._consumer.close()
+
+    def _read(self) -> None:
+        try:
+            while not self._closed:
+                message = self._consumer.poll(0.2)
+                if message is not None:
+                    self._take(message)
+        except (HeadroomError, KafkaException) as error:
+            with self._more:
+                self._failure = str(error)
+                self._more.notify_all()
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            raise KafkaException(error)
+        if message.topic() == JOURNAL:
+            if any(name == ORIGIN_HEADER for name, _ in message.headers() or ()):
+                with self._more:
+                    self._journaled += 1
+                    self._more.notify_all()
+            return
+        event = self._codec.decode(message.value())
+        with self._lock:
+            self._board.read(event, time.monotonic())
+
+
+class Replay:
+    """Sends events in the order of their days."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        codec: Codec,
+        partitions: int,
+        outputs: Outputs,
+        board: Board,
+        lock: threading.Lock,
+    ) -> None:
+        self._producer = producer
+        self._codec = codec
+        self._partitions = partitions
+        self._outputs = outputs
+        self._board = board
+        self._lock = lock
+        self._headers = headers_of("demo")
+        self._failure: str | None = None
+
+    def run(
+        self, events: Iterable[Event], seconds_per_day: float, give_up: Callable[[], None]
+    ) -> None:
+        """Send everything; a day takes at least `seconds_per_day`, and `give_up` is asked after it.
+
+        Raises:
+            PipelineStoppedError: what was sent does not come out.
+        """
+        by_day = {
+            day: list(of_day)
+            for day, of_day in groupby(events, key=lambda event: event.occurred_at // _DAY)
+        }
+        for day in range(min(by_day), max(by_day) + 1):
+            began = time.monotonic()
+            self._start_day(day)
+            self._send_day(by_day.get(day, []))
+            give_up()
+            time.sleep(max(0.0, seconds_per_day - (time.monotonic() - began)))
+
+    def _start_day(self, day: Day) -> None:
+        event = business_day(day)
+        for partition in range(self._partitions):
+            self._produce(JOURNAL, None, event, partition)
+        self._flush()
+        with self._lock:
+            self._board.day = day
+            self._board.days_done += 1
+
+    def _send_day(self, events: Sequence[Event]) -> None:
+        for topic, run in groupby(events, key=lambda event: topic_of(type(event).__name__)):
+            for event in run:
+                customer_id: str = getattr(event, "customer_id", "")
+                with self._lock:
+                    self._board.events_sent += 1
+                    if isinstance(event, OrderPlaced):
+                        self._board.asked(event.order_id, time.monotonic())
+                self._produce(topic, customer_id.encode(), event, -1)
+            self._flush()
+            self._outputs.wait_for_journal(self._board.events_sent)
+
+    def _produce(self, topic: str, key: bytes | None, event: Event, partition: int) -> None:
+        self._producer.produce(
+            topic,
+            self._codec.encode(event),
+            key,
+            partition,
+            headers=list(self._headers(event)),
+            on_delivery=self._delivered,
+        )
+
+    def _flush(self) -> None:
+        left = self._producer.flush(_PATIENCE_SECONDS)
+        if self._failure is not None or left:
+            raise PipelineStoppedError(self._failure or "the broker takes no more events")
+
+    def _delivered(self, error: object, _message: Message) -> None:
+        if error is not None:
+            self._failure = str(error)

@@ -1,0 +1,127 @@
+"""The demo as somebody runs it, and the pipeline against `simulate` on the journal that it wrote.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from agents.policy_file import load_policy
+from agents.simulate import Simulation
+from schemas.catalogue import DEAD_LETTERS, JOURNAL, topic_of
+from schemas.currencies import Currencies
+from schemas.events import Event
+from schemas.json_lines import to_line
+from streams.codec import Codec
+from streams.embedded.kafka import EmbeddedKafka
+from streams.registry import open_schema_ids
+
+pytestmark = [pytest.mark.connected, pytest.mark.slow]
+
+_PARTITIONS = 4
+_SAID = (topic_of("OrderDecision"), topic_of("CreditLimitAlert"))
+
+
+def run_headroom(
+    *arguments: str, directory: Path, cache_dir: Path
+) -> subprocess.CompletedProcess[str]:
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("HEADROOM_")}
+    return subprocess.run(
+        [sys.executable, "-m", "agents.cli.main", *arguments],
+        env=environment
+        | {"HEADROOM_CACHE_DIR": str(cache_dir), "HEADROOM_EMBEDDED_DIR": str(directory)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Path:
+    """The directory of a demo that has run at full speed and agreed with the file."""
+    directory = tmp_path_factory.mktemp("demo")
+    done = run_headroom("demo", "--days-per-second", "0", directory=directory, cache_dir=cache_dir)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert "Everything agrees" in done.stdout
+    assert "DIFFERS" not in done.stdout
+    return directory / "demo"
+
+
+def test_the_pipeline_says_what_simulate_says_on_the_same_journal(
+    demo: Path, cache_dir: Path, tmp_path: Path
+) -> None:
+    """Event for event, in content, id and order per customer, on the real data."""
+    codec = Codec(open_schema_ids(None))
+    said: dict[str, list[str]] = defaultdict(list)
+    with EmbeddedKafka(demo / "kafka", cache=cache_dir) as kafka:
+        assert read(kafka.bootstrap_servers, DEAD_LETTERS, 0) == []
+        journal = [read(kafka.bootstrap_servers, JOURNAL, n) for n in range(_PARTITIONS)]
+        for topic in _SAID:
+            for n in range(_PARTITIONS):
+                for value in read(kafka.bootstrap_servers, topic, n):
+                    event = codec.decode(value)
+                    said[f"{topic} {customer_of(event)}"].append(to_line(event))
+    assert sum(len(values) for values in journal) == 8_620 + _PARTITIONS * 752
+    expected: dict[str, list[str]] = defaultdict(list)
+    for n, values in enumerate(journal):
+        for line in simulated(tmp_path / f"{n}.jsonl", [codec.decode(value) for value in values]):
+            event_topic, customer_id, text = line
+            expected[f"{event_topic} {customer_id}"].append(text)
+    assert said == expected
+    decisions = [line for key, lines in said.items() if "decisions" in key for line in lines]
+    assert len(decisions) > 2_466
+
+
+def simulated(path: Path, events: list[Event]) -> list[tuple[str, str, str]]:
+    """Topic, customer and line of what `headroom simulate` prints for the events as JSON lines."""
+    currencies = Currencies()
+    for event in events:
+        currencies.learn(event)
+    lines = [to_line(event, currencies.of(event)) for event in events]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    done = run_headroom("simulate", str(path), directory=path.parent, cache_dir=path.parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    simulation = Simulation(load_policy(None))
+    effects = [effect for event in events for effect in simulation.feed(event)]
+    printed = done.stdout.splitlines()
+    assert len(printed) == len(effects)
+    return [
+        (topic_of(type(effect).__name__), customer_of(effect), line)
+        for effect, line in zip(effects, printed, strict=True)
+    ]
+
+
+def customer_of(event: object) -> str:
+    return str(getattr(event, "customer_id", ""))
+
+
+def read(bootstrap: str, topic: str, partition: int) -> list[bytes]:
+    """All values of a partition."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "demo-test",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    values: list[bytes] = []
+    while True:
+        message = consumer.poll(20)
+        assert message is not None, f"{topic}-{partition} does not come to its end"
+        if message.error() is not None:
+            break
+        value = message.value()
+        assert isinstance(value, bytes)
+        values.append(value)
+    consumer.close()
+    return values
