@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -28,14 +29,12 @@ def demo(
     settings = load_settings()
     where = directory or settings.embedded_dir / "demo"
     console = Console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        findings = run_demo(
-            settings.model_copy(update={"embedded_dir": where}), days_per_second, console
-        )
-    except KeyboardInterrupt:
-        console.print("Stopped; nothing is left running.")
-        raise typer.Exit(1) from None
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    findings = run_demo(
+        settings.model_copy(update={"embedded_dir": where}), days_per_second, console, stop
+    )
     if not show(findings, console):
         raise DemoFailedError("ClickHouse does not agree with the file")
     console.print(

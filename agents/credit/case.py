@@ -61,7 +61,7 @@ class Case:
     # ── figures ─────────────────────────────────────────────────────────────────────────────────
 
     def exposure(self) -> Minor:
-        """The account's exposure in its own currency, minor units; below zero when it is in credit."""
+        """Exposure in the account's currency, minor units; below zero when it is in credit."""
         book = self.account.books.get(self.account.currency)
         return 0 if book is None else book.exposure()
 
@@ -210,7 +210,7 @@ class Case:
         return None
 
     def _closing(self, key: str, closed_on: Day | None, closed: bool) -> Day | None:
-        """The day on which a document closed; a day that is new puts its forgetting on the agenda."""
+        """The day on which a document closed; a new one puts its forgetting on the agenda."""
         if not closed:
             return None
         if closed_on is None:

@@ -59,7 +59,7 @@ def customer_unblocked(case: Case, event: CustomerUnblocked) -> None:
 
 
 def _supersedes(stamp: state.Stamp, event: Event) -> bool:
-    """Whether the event is newer than what stands; then it is what stands. A repeat is not newer."""
+    """Whether the event is newer than what stands, and from now on stands. A repeat is not."""
     if event.occurred_at < stamp.at:
         return False
     if event.occurred_at == stamp.at:

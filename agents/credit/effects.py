@@ -11,7 +11,7 @@ from schemas.events import CreditLimitAlert, OrderDecision
 
 
 class AccountTouched(msgspec.Struct, frozen=True, gc=False):
-    """The account's figures may have changed: publish its `ExposureChanged` with the next commit."""
+    """The account's figures may have changed: the next commit publishes them."""
 
     account_id: str
 

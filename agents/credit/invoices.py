@@ -57,7 +57,7 @@ def invoice_issued(case: Case, event: InvoiceIssued) -> None:
 
 
 def invoice_cancelled(case: Case, event: InvoiceCancelled) -> None:
-    """Take the invoice back; its order is again to be invoiced, what was paid on it is unapplied."""
+    """Take the invoice back: its order is to be invoiced again, its payments are unapplied."""
     invoice = load_invoice(case, event.invoice_id)
     if invoice.cancelled:
         return
@@ -150,7 +150,7 @@ def apply_to_invoice(
 
 
 def _empty(case: Case, invoice_id: str, invoice: state.Invoice) -> None:
-    """Take the invoice out of the totals of its old currency, before a revision gives it another."""
+    """Take it out of its old currency's totals, before a revision gives it another."""
     invoice.known = False
     invoice.applied_currency = invoice.applied_currency or invoice.currency
     case.rebook_invoice(invoice_id, invoice)

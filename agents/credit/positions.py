@@ -60,7 +60,7 @@ def order_position(order: Order) -> tuple[Minor, Minor]:
 
 
 def invoice_position(invoice: Invoice, small_balance: Minor) -> InvoicePosition:
-    """What an invoice stands for; a part-paid rest up to `small_balance` is rounding and closes it."""
+    """What an invoice stands for; a part-paid rest up to `small_balance` closes it."""
     applied = invoice.applied
     if not invoice.known or invoice.cancelled:
         return InvoicePosition(0, applied, 0)

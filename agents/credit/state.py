@@ -162,7 +162,7 @@ class Order(Record):
 
 
 class Dispute(Record):
-    """A contested part. After `upheld` or `partly`, `credited` is what a credit note is to bring."""
+    """A contested part; after `upheld` or `partly`, `credited` awaits its credit note."""
 
     amount: Minor | None = None
     outcome: str = ""
@@ -326,7 +326,7 @@ def encode(_key: str, value: Any) -> bytes:
 
 
 def decode(key: str, raw: bytes) -> Any:
-    """The value that `encode` wrote. Raises `ValueError` for a version that this one does not know."""
+    """The value that `encode` wrote. Raises `ValueError` for an unknown version."""
     if raw[:1] != _VERSION:
         raise ValueError(
             f"state of version {raw[:1]!r} under {key!r}: this release reads {_VERSION!r}"

@@ -27,7 +27,8 @@ from streams.fast_lane.partition import ORIGIN_HEADER
 
 _DAY = 86_400_000_000
 _PATIENCE_SECONDS = 60.0
-_DRAIN_SECONDS = 10.0
+_DRAIN_SECONDS = 20.0
+_REQUEST_SECONDS = 5.0
 _SAID_AT_ONCE = (topic_of("OrderDecision"), topic_of("CreditLimitAlert"))
 
 
@@ -66,6 +67,8 @@ class Outputs:
         self._journaled = 0
         self._more = threading.Condition()
         self._closed = False
+        self._draining = threading.Event()
+        self._drained = threading.Event()
         self._failure: str | None = None
         self._thread = threading.Thread(target=self._read, name="demo-outputs", daemon=True)
         self._thread.start()
@@ -74,33 +77,25 @@ class Outputs:
         """Until `count` input events stand in the journal.
 
         Raises:
-            PipelineStoppedError: none came for a minute, or the reader failed.
+            PipelineStoppedError: they do not within a minute, or the reader failed.
         """
         with self._more:
-            while self._journaled < count:
-                before = self._journaled
-                self._more.wait(_PATIENCE_SECONDS)
-                if self._failure is not None:
-                    raise PipelineStoppedError(self._failure)
-                if self._journaled == before:
-                    raise PipelineStoppedError(
-                        f"{count - before} events that were sent do not reach the journal"
-                    )
+            self._more.wait_for(
+                lambda: self._journaled >= count or self._failure is not None, _PATIENCE_SECONDS
+            )
+            if self._failure is not None:
+                raise PipelineStoppedError(self._failure)
+            if self._journaled < count:
+                raise PipelineStoppedError(
+                    f"{count - self._journaled} events that were sent do not reach the journal"
+                )
+
+    def drain(self) -> None:
+        """Wait until all decisions and alerts that there are have been read."""
+        self._draining.set()
+        self._drained.wait(_DRAIN_SECONDS)
 
     def close(self) -> None:
-        """Read all decisions and alerts that there are now, then stop."""
-        # Exposures are left out: their topic ends in transaction markers, which are no position.
-        places = [one for one in self._consumer.assignment() if one.topic in _SAID_AT_ONCE]
-        ends = {
-            (one.topic, one.partition): self._consumer.get_watermark_offsets(one)[1]
-            for one in places
-        }
-        deadline = time.monotonic() + _DRAIN_SECONDS
-        while time.monotonic() < deadline and self._failure is None:
-            read = self._consumer.position(places)
-            if all(max(one.offset, 0) >= ends[one.topic, one.partition] for one in read):
-                break
-            time.sleep(0.05)
         self._closed = True
         self._thread.join()
         self._consumer.close()
@@ -111,10 +106,20 @@ class Outputs:
                 message = self._consumer.poll(0.2)
                 if message is not None:
                     self._take(message)
+                elif self._draining.is_set() and self._is_at_the_end():
+                    self._drained.set()
         except (HeadroomError, KafkaException) as error:
             with self._more:
                 self._failure = str(error)
                 self._more.notify_all()
+
+    def _is_at_the_end(self) -> bool:
+        # Exposures are left out: their topic ends in transaction markers, which are no position.
+        places = [one for one in self._consumer.assignment() if one.topic in _SAID_AT_ONCE]
+        return all(
+            max(one.offset, 0) >= self._consumer.get_watermark_offsets(one, _REQUEST_SECONDS)[1]
+            for one in self._consumer.position(places)
+        )
 
     def _take(self, message: Message) -> None:
         error = message.error()

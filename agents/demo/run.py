@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,12 @@ from streams.settings import PREFIX, Settings
 from streams.topics import apply, catalogue_topics
 
 _CLAIM = "demo.lock"
+_PARTITIONS = 2
+_COMMIT_SECONDS = 0.25
+_SINK_SECONDS = 2
+"""The replay waits for its own events some two thousand times, so every round trip counts: fewer
+partitions, commits and inserts than in real use, for one worker on two cores.
+"""
 _READY_SECONDS = 60.0
 _LINE_SECONDS = 2.0
 _REFRESH_PER_SECOND = 8
@@ -51,7 +57,9 @@ class DemoFailedError(HeadroomError):
     """The demo could not run, or its outcome does not agree with the file."""
 
 
-def run_demo(settings: Settings, days_per_second: float, console: Console) -> list[Finding]:
+def run_demo(
+    settings: Settings, days_per_second: float, console: Console, stop: threading.Event
+) -> list[Finding]:
     """Everything from start to finish; returns what was compared.
 
     Args:
@@ -59,9 +67,10 @@ def run_demo(settings: Settings, days_per_second: float, console: Console) -> li
             is removed.
         days_per_second: pace of the replay at most; 0: as fast as the pipeline goes.
         console: where progress is shown.
+        stop: set by whoever wants it to end early.
 
     Raises:
-        DemoFailedError: a part did not come up, or stopped answering.
+        DemoFailedError: a part did not come up, or stopped answering, or `stop` was set.
         ConfigurationError: the directory, or the broker that is named, holds something else.
     """
     invoices = read_settled_invoices()
@@ -73,6 +82,7 @@ def run_demo(settings: Settings, days_per_second: float, console: Console) -> li
             )
         claim = _clear(settings.embedded_dir)
         parts.callback(claim.release)
+        settings = settings.model_copy(update={"partitions": _PARTITIONS})
         if settings.kafka_bootstrap is None:
             console.print(f"Starting Kafka, data under {settings.embedded_dir.absolute()} …")
             kafka = parts.enter_context(embedded_kafka(settings))
@@ -80,8 +90,14 @@ def run_demo(settings: Settings, days_per_second: float, console: Console) -> li
         _make_topics(settings)
         console.print("Starting the worker: intake, credit, sink …")
         worker = parts.enter_context(_worker(settings, claim))
-        board = _play(settings, history, days_per_second, console, worker)
-        return _reconcile(settings, invoices, history, board, console, worker)
+
+        def check() -> None:
+            if stop.is_set():
+                raise DemoFailedError("stopped; nothing is left running")
+            worker.check()
+
+        board = _play(settings, history, days_per_second, console, check)
+        return _reconcile(settings, invoices, history, board, console, check)
 
 
 def show(findings: list[Finding], console: Console) -> bool:
@@ -101,7 +117,7 @@ def _play(
     history: list[Event],
     days_per_second: float,
     console: Console,
-    worker: SupervisedProcess,
+    check: Callable[[], None],
 ) -> Board:
     first, last = (history[at].occurred_at // _DAY for at in (0, -1))
     board = Board(days_total=last - first + 1)
@@ -120,15 +136,17 @@ def _play(
     )
     shown.start()
     try:
-        replay.run(history, seconds_per_day, give_up=worker.check)
-        _wait_for_agent(settings, "credit", [JOURNAL], worker)
+        replay.run(history, seconds_per_day, give_up=check)
+        _wait_for_agent(settings, "credit", [JOURNAL], check)
+        outputs.drain()
     except PipelineStoppedError as error:
-        raise DemoFailedError(f"{error}; the worker's log ends:\n{worker.log_tail()}") from error
+        check()
+        log = settings.embedded_dir / "worker.log"
+        raise DemoFailedError(f"{error}; see {log}") from error
     finally:
         outputs.close()
         done.set()
         shown.join()
-    worker.check()
     return board
 
 
@@ -165,10 +183,10 @@ def _reconcile(
     history: list[Event],
     board: Board,
     console: Console,
-    worker: SupervisedProcess,
+    check: Callable[[], None],
 ) -> list[Finding]:
     console.print("Waiting for the last rows to reach ClickHouse …")
-    _wait_for_agent(settings, "sink", [JOURNAL, *OUTPUT_TOPICS], worker)
+    _wait_for_agent(settings, "sink", [JOURNAL, *OUTPUT_TOPICS], check)
     client = open_clickhouse(settings)
     try:
         return compare(client, invoices, len(history), board.decisions)
@@ -177,16 +195,15 @@ def _reconcile(
 
 
 def _wait_for_agent(
-    settings: Settings, agent: str, topics: list[str], worker: SupervisedProcess
+    settings: Settings, agent: str, topics: list[str], check: Callable[[], None]
 ) -> None:
     wait_for_group(
         client_config(settings),
         f"{settings.app_id}-{agent}",
         topics,
         settings.partitions,
-        give_up=worker.check,
+        give_up=check,
     )
-    worker.check()
 
 
 def _clear(directory: Path) -> Claim:
@@ -218,7 +235,7 @@ def _make_topics(settings: Settings) -> None:
 
 @contextmanager
 def _worker(settings: Settings, claim: Claim) -> Iterator[SupervisedProcess]:
-    """The worker, a process of its own as in real use. It ends when the demo does, however it ends."""
+    """The worker, a process of its own as in real use; it ends when the demo does."""
     (port,) = free_ports(1, [])
     own = {
         "KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
@@ -229,7 +246,9 @@ def _worker(settings: Settings, claim: Claim) -> Iterator[SupervisedProcess]:
         "CLOCK": "replayed",
         "WEB_PORT": port,
         "WORKER_NAME": "demo",
-        "SINK_BATCH_SECONDS": 2,
+        "PARTITIONS": settings.partitions,
+        "COMMIT_INTERVAL_SECONDS": _COMMIT_SECONDS,
+        "SINK_BATCH_SECONDS": _SINK_SECONDS,
     }
     worker = SupervisedProcess(
         "The worker",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streams.errors import ConfigurationError
 
-OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+OPTIONS = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
 """For all parts: one collector thread and a small heap leave the cores to the workers."""
 
 

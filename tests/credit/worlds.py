@@ -20,8 +20,7 @@ _amounts = st.integers(1, 400)
 
 @st.composite
 def histories(draw: st.DrawFn, *, max_events: int = 30) -> list[Event]:
-    """Events with rising `occurred_at`; every document keeps its content, so repeats are repeats.
-    """
+    """Events with rising `occurred_at`; every document keeps its content."""
     orders: dict[str, int] = {f"O-{n}": draw(_amounts) for n in range(3)}
     invoices = {
         f"I-{n}": (

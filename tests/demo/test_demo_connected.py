@@ -1,5 +1,4 @@
-"""The demo as somebody runs it, and the pipeline against `simulate` on the journal that it wrote.
-"""
+"""The demo as somebody runs it, and the pipeline against `simulate` on its journal."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ from streams.registry import open_schema_ids
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
-_PARTITIONS = 4
+_PARTITIONS = 2
 _SAID = (topic_of("OrderDecision"), topic_of("CreditLimitAlert"))
 
 

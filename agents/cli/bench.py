@@ -1,0 +1,69 @@
+"""`headroom bench`: how fast it is, here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.settings import load_settings
+
+app = typer.Typer(
+    help="Measure throughput and latency on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `bench` a group, however many benchmarks there are."""
+
+
+@app.command()
+def pipeline(
+    events: Annotated[int, typer.Option(min=1000, help="Events for the throughput.")] = 150_000,
+    plain_events: Annotated[
+        int, typer.Option(min=1000, help="Events for the plain Faust agent.")
+    ] = 20_000,
+    per_second: Annotated[int, typer.Option(min=1, help="Orders a second for latency.")] = 200,
+    seconds: Annotated[int, typer.Option(min=1, help="Seconds of each latency.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """Journal to decisions per second, and how long an order waits for its answer.
+
+    With everything that it is compared with, in one run, on one broker. Runs about two minutes.
+    """
+    from benchmarks.pipeline import run  # noqa: PLC0415  only this verb needs it
+
+    talk = Console(stderr=True)
+    report = run(
+        load_settings(),
+        events=events,
+        plain_events=plain_events,
+        per_second=per_second,
+        seconds=seconds,
+        tell=lambda text: talk.print(f"{text} …"),
+    )
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        return
+    console = Console()
+    speed = Table(title="Journal to decisions, one worker, broker on the same machine")
+    for heading in ("", "events", "events/s"):
+        speed.add_column(heading, justify="left" if not heading else "right")
+    for one in report.throughput:
+        speed.add_row(one.name, f"{one.events:,}", f"{one.events_per_second:,.0f}")
+    console.print(speed)
+    console.print(f"{report.ratio_to_plain:.1f} times the plain agent")
+    waits = Table(title=f"Milliseconds at {per_second} a second")
+    for heading in ("", "p50", "p99", "samples"):
+        waits.add_column(heading, justify="left" if not heading else "right")
+    for each in report.latency:
+        waits.add_row(each.name, f"{each.p50:.1f}", f"{each.p99:.1f}", str(each.samples))
+    console.print(waits)

@@ -1,0 +1,98 @@
+"""The intake agent: every input record becomes a journal record, or a dead letter.
+
+It has no state. Why a plain commit of the offset behind acknowledged records loses nothing, and why
+repeats do no harm, stands in `streams.fast_lane.commit`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aiokafka import ConsumerRecord
+
+from agents.intake.rules import account_of, check
+from schemas.catalogue import INPUT_TOPICS, JOURNAL
+from streams.app import Member, PassLane, Wiring, batch_topic, build_app, member
+from streams.cloud_events import headers_of
+from streams.codec import Codec
+from streams.dead_letters import dead_letter
+from streams.errors import InvalidMessage
+from streams.fast_lane.commit import Outgoing
+from streams.fast_lane.fail_stop import fail_stop
+from streams.fast_lane.partition import ORIGIN_HEADER
+from streams.kafka_client import TopicFacts
+from streams.metrics import Metrics
+from streams.partitioning import partition_of
+
+
+def intake(wiring: Wiring, codec: Codec) -> Member:
+    """The agent, ready to start."""
+    app = build_app(wiring, "intake")
+    lane = PassLane(wiring, app, sources=INPUT_TOPICS)
+    journalist = Journalist(codec, wiring.topics, wiring.metrics)
+
+    @app.agent(batch_topic(app, *INPUT_TOPICS), name="intake")
+    @fail_stop
+    async def accept(stream: Any) -> None:
+        async for batch in lane.lane.batches(stream):
+            for record in batch:
+                for outgoing in journalist.write(record):
+                    batch.publish(outgoing)
+            journalist.count()
+
+    return member("intake", app, lane)
+
+
+class Journalist:
+    """Says what becomes of an input record."""
+
+    def __init__(self, codec: Codec, topics: Mapping[str, TopicFacts], metrics: Metrics) -> None:
+        self._decode = codec.decode
+        self._headers = headers_of("intake")
+        self._partitions = topics[JOURNAL].partitions
+        self._sources = {topic: f"{topic}@{topics[topic].id}" for topic in INPUT_TOPICS}
+        self._metrics = metrics
+        self._events: Counter[tuple[str, str]] = Counter()
+        self._refused: Counter[str] = Counter()
+
+    def write(self, record: ConsumerRecord) -> Iterator[Outgoing]:
+        """The journal's record, one per partition for an event that concerns every account, or a
+        dead letter.
+        """
+        try:
+            event = self._decode(record.value)
+        except InvalidMessage as fault:
+            self._refused[fault.reason] += 1
+            yield dead_letter(
+                record, reason=fault.reason, fault_class="message", detail=fault.detail
+            )
+            return
+        refusal = check(event)
+        if refusal is not None:
+            self._refused[refusal.reason] += 1
+            yield dead_letter(
+                record, reason=refusal.reason, fault_class="rule", detail=refusal.detail
+            )
+            return
+        self._events[record.topic, type(event).__name__] += 1
+        headers = self._headers(event)
+        origin = f"{self._sources[record.topic]}:{record.partition}:{record.offset}"
+        headers.append((ORIGIN_HEADER, origin.encode()))
+        account = account_of(event)
+        if account is None:
+            for partition in range(self._partitions):
+                yield Outgoing(JOURNAL, None, record.value, headers, partition)
+            return
+        key = account.encode()
+        yield Outgoing(JOURNAL, key, record.value, headers, partition_of(key, self._partitions))
+
+    def count(self) -> None:
+        """Hand the batch's counts to the metrics."""
+        for (topic, kind), number in self._events.items():
+            self._metrics.events.labels(topic, kind).inc(number)
+        for reason, number in self._refused.items():
+            self._metrics.dead_letters.labels(reason).inc(number)
+        self._events.clear()
+        self._refused.clear()

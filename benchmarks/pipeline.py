@@ -1,0 +1,371 @@
+"""Throughput and latency of the pipeline on this machine, beside what they are compared with.
+
+All of it in one run on one broker, one after the other, since absolute figures say little about
+another machine:
+
+* journal to decisions with the full reducer, one worker, against a plain per-event Faust agent with
+  the same reducer (`benchmarks.plain_faust`);
+* order to decision as a consumer reads it, at a steady rate: from the journal, and from
+  `credit.orders.v1` through intake too, beside a raw echo of librdkafka: produce, consume.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+from tempfile import mkdtemp
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from benchmarks.workload import business, customers, orders
+from schemas.catalogue import JOURNAL, topic_of
+from schemas.events import Event, OrderDecision
+from streams.cloud_events import headers_of
+from streams.codec import Codec
+from streams.embedded.claim import Claim
+from streams.embedded.parts import at_broker, embedded_kafka
+from streams.embedded.ports import free_ports
+from streams.embedded.supervised import SupervisedProcess
+from streams.errors import HeadroomError
+from streams.kafka_client import client_config, producer_config
+from streams.registry import open_schema_ids
+from streams.settings import PREFIX, Settings
+from streams.topics import TopicSpec, apply, catalogue_topics
+
+CUSTOMERS = 2_000
+_PATIENCE_SECONDS = 90.0
+_DECISIONS = topic_of("OrderDecision")
+_ORDERS = topic_of("OrderPlaced")
+_ECHO = "bench.echo"
+_PLAIN = "bench.plain-decisions"
+
+
+class BenchFailedError(HeadroomError):
+    """What was measured did not come to its end."""
+
+
+class Throughput(msgspec.Struct, frozen=True):
+    """Events of the journal per second, from the first commit to the last event."""
+
+    name: str
+    events: int
+    events_per_second: float
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds from before the produce call to the answer in a consumer's hands."""
+
+    name: str
+    per_second: int
+    samples: int
+    p50: float
+    p99: float
+
+
+class Report(msgspec.Struct, frozen=True):
+    """One run."""
+
+    throughput: list[Throughput]
+    latency: list[Latency]
+    ratio_to_plain: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the measurements of one run share."""
+
+    settings: Settings
+    codec: Codec
+    claim: Claim
+    directory: Path
+    tell: Callable[[str], None]
+
+
+def run(
+    settings: Settings,
+    *,
+    events: int,
+    plain_events: int,
+    per_second: int,
+    seconds: int,
+    tell: Callable[[str], None],
+) -> Report:
+    """Measure everything.
+
+    Args:
+        settings: of the broker; without one an embedded one is started in a directory of its own.
+        events: events of business for the throughput of Headroom.
+        plain_events: the same for the plain agent, which is slower.
+        per_second: orders a second for the latencies.
+        seconds: length of each latency measurement.
+        tell: says what is going on.
+
+    Raises:
+        BenchFailedError: something did not answer in time.
+    """
+    directory = Path(mkdtemp(prefix="headroom-bench-"))
+    settings = settings.model_copy(
+        update={"embedded_dir": directory, "state_dir": directory / "state"}
+    )
+    with ExitStack() as parts:
+        claim = Claim(directory / "bench.lock")
+        claim.take()
+        parts.callback(claim.release)
+        if settings.kafka_bootstrap is None:
+            tell("starting Kafka")
+            kafka = parts.enter_context(embedded_kafka(settings))
+            settings = at_broker(settings, kafka.bootstrap_servers)
+        bench = Bench(settings, Codec(open_schema_ids(None)), claim, directory, tell)
+        _make_topics(bench)
+        headroom, plain = _throughput(bench, events, plain_events)
+        latency = _latencies(bench, per_second, seconds)
+    return Report([headroom, plain], latency, headroom.events_per_second / plain.events_per_second)
+
+
+# ── throughput ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _throughput(bench: Bench, events: int, plain_events: int) -> tuple[Throughput, Throughput]:
+    bench.tell(f"journal with {events} events of {CUSTOMERS} customers")
+    _produce(bench, JOURNAL, customers(CUSTOMERS))
+    _produce(bench, JOURNAL, business(plain_events, CUSTOMERS))
+    bench.tell(f"plain Faust agent, {plain_events} events")
+    plain = _time_plain(bench)
+    _produce(bench, JOURNAL, business(events, CUSTOMERS, seed=2))
+    bench.tell(f"Headroom's credit agent, {events} events")
+    with _worker(bench, "credit", wait=False) as worker:
+        headroom = _time_group(bench, f"{bench.settings.app_id}-credit", "Headroom", worker)
+    return headroom, plain
+
+
+def _time_plain(bench: Bench) -> Throughput:
+    environment = {
+        "BENCH_BROKER": str(bench.settings.kafka_bootstrap),
+        "BENCH_DIRECTORY": str(bench.directory / "plain"),
+        "BENCH_PARTITIONS": str(bench.settings.partitions),
+        "BENCH_OUTPUT": _PLAIN,
+    }
+    process = SupervisedProcess(
+        "The plain Faust agent",
+        [sys.executable, "-m", "benchmarks.plain_faust", "worker", "-l", "warn", "--without-web"],
+        log=bench.directory / "plain.log",
+        claim=bench.claim,
+        environment=os.environ | environment,
+    )
+    try:
+        return _time_group(bench, "plain-faust", "plain Faust agent", process)
+    finally:
+        process.stop()
+
+
+def _time_group(bench: Bench, group: str, name: str, process: SupervisedProcess) -> Throughput:
+    """Watch the group's committed offsets from its first commit to the journal's end."""
+    consumer = Consumer({**client_config(bench.settings), "group.id": group})
+    places = [TopicPartition(JOURNAL, n) for n in range(bench.settings.partitions)]
+    try:
+        whole = sum(consumer.get_watermark_offsets(one)[1] for one in places)
+        first: tuple[float, int] | None = None
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            process.check()
+            done = sum(max(one.offset, 0) for one in consumer.committed(places, timeout=10))
+            now = time.monotonic()
+            if done and first is None:
+                first = now, done
+            if first is not None and done >= whole:
+                return Throughput(name, whole - first[1], (whole - first[1]) / (now - first[0]))
+            time.sleep(0.005)
+    finally:
+        consumer.close()
+    raise BenchFailedError(f"{name} did not get through the journal: {process.log_tail()}")
+
+
+# ── latency ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _latencies(bench: Bench, per_second: int, seconds: int) -> list[Latency]:
+    count = per_second * seconds
+    _produce(bench, topic_of("CustomerUpserted"), customers(CUSTOMERS))
+    with _worker(bench, "intake,credit") as worker:
+        _wait_until_settled(bench, worker)
+        measured = [
+            _latency(bench, f"{_ECHO}: raw echo of librdkafka", _ECHO, _ECHO, count, per_second, 3),
+            _latency(bench, "order in the journal to decision", JOURNAL, _DECISIONS, count,
+                     per_second, 4),
+            _latency(bench, "order in credit.orders.v1 to decision", _ORDERS, _DECISIONS, count,
+                     per_second, 5),
+        ]  # fmt: skip
+        worker.check()
+    return measured
+
+
+def _latency(
+    bench: Bench, name: str, into: str, out: str, count: int, per_second: int, seed: int
+) -> Latency:
+    """Send orders at a steady rate; take the time of each until its answer is read."""
+    bench.tell(f"{name}, {per_second} a second")
+    sent: dict[str, float] = {}
+    taken: list[float] = []
+    consumer = _at_the_end(bench, out)
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                now = time.perf_counter()
+                began = sent.pop(_order_of(bench, message), None)
+                if began is not None:
+                    taken.append(now - began)
+
+    reader = threading.Thread(target=read, name="bench-reader", daemon=True)
+    reader.start()
+    producer = Producer(producer_config(bench.settings))
+    headers: Any = headers_of("bench")(next(iter(orders(1, 1))))
+    start = time.perf_counter()
+    for number, order in enumerate(orders(count, CUSTOMERS, seed)):
+        pause = start + number / per_second - time.perf_counter()
+        if pause > 0:
+            time.sleep(pause)
+        event = msgspec.structs.replace(order, order_id=f"{order.order_id}-{seed}")
+        value = bench.codec.encode(event)
+        sent[event.order_id] = time.perf_counter()
+        producer.produce(into, value, event.customer_id.encode(), headers=headers)
+        producer.poll(0)
+    producer.flush()
+    deadline = time.monotonic() + 20
+    while sent and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stop.set()
+    reader.join()
+    consumer.close()
+    if sent:
+        raise BenchFailedError(f"{name}: {len(sent)} of {count} orders got no answer")
+    parts = quantiles(taken, n=100, method="inclusive")
+    return Latency(name, per_second, len(taken), parts[49] * 1000, parts[98] * 1000)
+
+
+def _order_of(bench: Bench, message: Message) -> str:
+    event = bench.codec.decode(message.value())
+    if isinstance(event, OrderDecision) and event.decision_number != 1:
+        return ""
+    return str(getattr(event, "order_id", ""))
+
+
+def _wait_until_settled(bench: Bench, worker: SupervisedProcess) -> None:
+    """Until what the latencies need is in the state and the lanes are warm."""
+    consumer = Consumer(
+        {**client_config(bench.settings), "group.id": f"{bench.settings.app_id}-credit"}
+    )
+    places = [TopicPartition(JOURNAL, n) for n in range(bench.settings.partitions)]
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    quiet_since = time.monotonic()
+    try:
+        while time.monotonic() < deadline:
+            worker.check()
+            behind = any(
+                max(one.offset, 0) < consumer.get_watermark_offsets(one)[1]
+                for one in consumer.committed(places, timeout=10)
+            )
+            if behind:
+                quiet_since = time.monotonic()
+            elif time.monotonic() - quiet_since > 2:
+                return
+            time.sleep(0.1)
+    finally:
+        consumer.close()
+    raise BenchFailedError(f"the worker does not catch up: {worker.log_tail()}")
+
+
+# ── what they share ─────────────────────────────────────────────────────────────────────────────
+
+
+def _make_topics(bench: Bench) -> None:
+    settings = bench.settings
+    own = [TopicSpec(name, settings.partitions, 1, {}) for name in (_ECHO, _PLAIN)]
+    apply(AdminClient(client_config(settings)), [*catalogue_topics(settings), *own])
+
+
+def _produce(bench: Bench, topic: str, events: Iterable[Event]) -> None:
+    producer = Producer({**producer_config(bench.settings), "linger.ms": 20})
+    headers = headers_of("bench")
+    for event in events:
+        key = str(getattr(event, "customer_id", "")).encode()
+        value = bench.codec.encode(event)
+        while True:
+            try:
+                producer.produce(topic, value, key, headers=list(headers(event)))
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+    producer.flush()
+
+
+def _at_the_end(bench: Bench, topic: str) -> Consumer:
+    consumer = Consumer(
+        {
+            **client_config(bench.settings),
+            "group.id": "bench",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 10,
+        }
+    )
+    places = [TopicPartition(topic, n) for n in range(bench.settings.partitions)]
+    ends = [consumer.get_watermark_offsets(one)[1] for one in places]
+    consumer.assign([TopicPartition(topic, n, end) for n, end in enumerate(ends)])
+    return consumer
+
+
+@contextmanager
+def _worker(bench: Bench, agents: str, *, wait: bool = True) -> Iterator[SupervisedProcess]:
+    (port,) = free_ports(1, [])
+    settings = bench.settings
+    own: dict[str, Any] = {
+        "KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "REPLICATION_FACTOR": settings.replication_factor,
+        "MIN_INSYNC_REPLICAS": settings.min_insync_replicas,
+        "EMBEDDED_DIR": settings.embedded_dir,
+        "STATE_DIR": settings.state_dir,
+        "CLOCK": "replayed",
+        "WEB_PORT": port,
+        "WORKER_NAME": "bench",
+    }
+    process = SupervisedProcess(
+        "The worker",
+        [sys.executable, "-m", "agents.cli.main", "worker", "--only", agents],
+        log=bench.directory / "worker.log",
+        claim=bench.claim,
+        environment=os.environ | {PREFIX + name: str(value) for name, value in own.items()},
+    )
+    try:
+        if wait:
+            _wait_until_ready(process, port)
+        yield process
+    finally:
+        process.stop()
+
+
+def _wait_until_ready(process: SupervisedProcess, port: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        process.check()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise BenchFailedError(f"the worker is not ready: {process.log_tail()}")

@@ -1,0 +1,228 @@
+"""Builds the Faust App of an agent, and the lane on which its records travel, from the settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faust
+from confluent_kafka import Consumer
+from faust.app.base import BootStrategy
+from faust.types import TP
+
+from streams.fast_lane.commit import EffectivelyOnce, Outlet
+from streams.fast_lane.lane import Lane
+from streams.fast_lane.partition import Books, CommitOffset, LedgerPartition, PassPartition
+from streams.fast_lane.restore import OpeningAbandonedError, restore
+from streams.fast_lane.store import Memory, PartitionStore, StateCodec
+from streams.fast_lane.transport import BatchSchema, BatchTransport
+from streams.kafka_client import TopicFacts, client_config, faust_credentials, producer_config
+from streams.metrics import Metrics
+from streams.settings import Settings
+
+_FETCH_BYTES = 1 << 20
+_STREAM_BATCHES = 1_000_000
+"""Faust's own bound on what waits for an agent. It counts messages and naps for a second when it is
+reached; the lane bounds bytes instead, before anything is fetched."""
+_THREADS = 64
+_BLOCK_CACHE_BYTES = 64 << 20
+_WRITE_BUFFER_BYTES = 128 << 20
+_CACHED_KEYS = 400_000
+"""Live objects that a worker keeps of what is on disk, about 1 KiB each."""
+
+
+class _WithoutWeb(BootStrategy):
+    """Faust's own web server stays down: the worker has one for all agents (`streams.health`)."""
+
+    enable_web = False
+
+
+class HeadroomApp(faust.App):
+    """A Faust App without a web server, which logs as Faust does."""
+
+    BootStrategy = _WithoutWeb
+    logger = logging.getLogger("faust")
+
+
+class Wiring:
+    """What the agents of one worker share: settings, threads, metrics, memory, ids of topics."""
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, topics: Mapping[str, TopicFacts]
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.topics = topics
+        self.executor: Executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="commit")
+        self.memory = Memory(
+            block_cache_bytes=_BLOCK_CACHE_BYTES, write_buffer_bytes=_WRITE_BUFFER_BYTES
+        )
+
+
+def build_app(wiring: Wiring, agent: str, *, has_leader: bool = False) -> faust.App:
+    """The Faust App of one agent: its own consumer group, so that each agent scales by itself.
+
+    With `has_leader`, one of the App's workers is the leader; Faust makes a topic of one partition
+    for that.
+    """
+    settings = wiring.settings
+    app_id = f"{settings.app_id}-{agent}"
+    faust_directory = state_directory(settings, app_id) / "faust"
+    faust_directory.mkdir(parents=True, exist_ok=True)
+    brokers = [
+        f"kafka://{broker.strip()}" for broker in (settings.kafka_bootstrap or "").split(",")
+    ]
+    app = HeadroomApp(
+        app_id,
+        broker=";".join(brokers),
+        broker_credentials=faust_credentials(settings),
+        broker_client_id=f"{app_id}-{settings.worker_name}",
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.heartbeat_seconds,
+        broker_rebalance_timeout=30.0,
+        consumer_group_instance_id=settings.instance_id or None,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=_FETCH_BYTES,
+        datadir=faust_directory,
+        key_serializer="raw",
+        value_serializer="raw",
+        store="memory://",
+        # Offsets are the lane's; waiting for Faust's acknowledgements would wait for ever.
+        stream_wait_empty=False,
+        stream_buffer_maxsize=_STREAM_BATCHES,
+        topic_replication_factor=settings.replication_factor,
+        topic_disable_leader=not has_leader,
+        worker_redirect_stdouts=False,
+        web_enabled=False,
+    )
+    # Set, not looked up by name: an entry point would depend on how the package was installed.
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    return app
+
+
+def batch_topic(app: faust.App, *topics: str) -> Any:
+    """The topics as an agent reads them: in batches, with offsets that are the lane's matter, not
+    Faust's.
+    """
+    return app.topic(*topics, schema=BatchSchema(), acks=False)
+
+
+def state_directory(settings: Settings, app_id: str) -> Path:
+    return settings.state_dir / settings.worker_name / app_id
+
+
+@dataclass(frozen=True)
+class Member:
+    """One agent of a worker: what the worker starts, asks and stops.
+
+    `stuck_for` tells the seconds that the oldest uncommitted record has waited. `stop` takes in no
+    more and commits what was done, while the App still runs; `close` follows when it does not.
+    """
+
+    name: str
+    app: faust.App
+    is_ready: Callable[[], bool]
+    stuck_for: Callable[[], float]
+    stop: Callable[[], Awaitable[None]]
+    close: Callable[[], None]
+
+
+def member(name: str, app: faust.App, lane: PassLane | LedgerLane) -> Member:
+    """An agent on a lane."""
+    return Member(name, app, lane.lane.is_ready, lane.lane.stuck_for, lane.lane.stop, lane.close)
+
+
+class LedgerLane:
+    """The lane of an agent with state: opens its partitions and holds what they share."""
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        app: faust.App,
+        *,
+        source: str,
+        changelog: str,
+        codec: StateCodec,
+        books: Books | None = None,
+    ) -> None:
+        settings = wiring.settings
+        self._wiring = wiring
+        self._app_id = str(app.conf.id)
+        self._changelog = changelog
+        self._codec = codec
+        self._books = books
+        self.outlet = Outlet(producer_config(settings))
+        self._group = Consumer({**client_config(settings), "group.id": self._app_id})
+        self.lane = _lane(wiring, app, [source], self._open)
+
+    def _open(self, tp: TP, abandoned: Callable[[], bool]) -> LedgerPartition:
+        """Fence whoever had the partition, then read its state, then go on where the state ends."""
+        settings = self._wiring.settings
+        if abandoned():
+            raise OpeningAbandonedError
+        guarantee = EffectivelyOnce(
+            self.outlet,
+            producer_config(settings),
+            transactional_id=f"{self._app_id}-{tp.topic}-{tp.partition}",
+            group_metadata=self._group.consumer_group_metadata(),
+            source=(tp.topic, tp.partition),
+            changelog=self._changelog,
+        )
+        store = PartitionStore(
+            state_directory(settings, self._app_id) / str(tp.partition),
+            self._codec,
+            self._wiring.memory,
+            cached_keys=_CACHED_KEYS // settings.partitions,
+        )
+        try:
+            restored = restore(
+                store,
+                client_config(settings),
+                group=self._app_id,
+                source=(tp.topic, tp.partition),
+                changelog=self._changelog,
+                changelog_id=self._wiring.topics[self._changelog].id,
+                abandoned=abandoned,
+            )
+        except BaseException:
+            store.close()
+            raise
+        return LedgerPartition(
+            tp, store, guarantee, restored.next_offset, self._wiring.executor, self._books
+        )
+
+    def close(self) -> None:
+        self.outlet.close()
+        self._group.close()
+
+
+class PassLane:
+    """The lane of an agent without state."""
+
+    def __init__(self, wiring: Wiring, app: faust.App, *, sources: Collection[str]) -> None:
+        self._executor = wiring.executor
+        self.outlet = Outlet(producer_config(wiring.settings))
+        self._commit_offset = CommitOffset(app)
+        self.lane = _lane(wiring, app, sources, self._open)
+
+    def _open(self, tp: TP, _abandoned: Callable[[], bool]) -> PassPartition:
+        return PassPartition(tp, self.outlet, self._commit_offset, self._executor)
+
+    def close(self) -> None:
+        self.outlet.close()
+
+
+def _lane(wiring: Wiring, app: faust.App, topics: Collection[str], opener: Any) -> Lane:
+    return Lane(
+        app,
+        topics=topics,
+        open_partition=opener,
+        executor=wiring.executor,
+        commit_interval_seconds=wiring.settings.commit_interval_seconds,
+        in_flight_bytes=wiring.settings.in_flight_bytes,
+        metrics=wiring.metrics,
+    )

@@ -1,0 +1,298 @@
+"""Between a Faust agent and its partitions: everything that the agent should not have to think of.
+
+    async for batch in lane.batches(stream):
+        for record in batch:
+            ...
+            batch.publish(...)
+
+The lane opens a partition when Faust assigns it (fence, restore) and lets no record of it through
+before; splits what was fetched into short steps; drops what belongs to an older generation of the
+group or is in the state already; stops the process when records are missing; holds back when too
+much is in flight; commits every so often; commits and closes when the partition goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from concurrent.futures import Executor
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from streams.fast_lane.fail_stop import fail_stop
+from streams.fast_lane.partition import Batch, Partition, unseen
+from streams.fast_lane.restore import OpeningAbandonedError
+from streams.fast_lane.transport import BatchTransport, Fetched, consumer_of
+from streams.metrics import Metrics, partition_label
+
+logger = logging.getLogger(__name__)
+
+STEP_SECONDS = 0.005
+"""A step should take about this long, so that commits, other partitions and the web get their turn.
+"""
+_STEP_RECORDS = (16, 4096)
+_READ_AHEAD_SHARE = 8
+"""An eighth of what may be in flight may wait for the agent; more would only take memory."""
+_CLOSE_SECONDS = 20.0
+
+OpenPartition = Callable[[TP, Callable[[], bool]], Partition]
+"""Makes a partition ready; runs in a thread and may wait. The second argument says whether it is
+wanted no longer.
+"""
+
+
+class Lane:
+    """The partitions of one agent's topics in this worker.
+
+    Args:
+        app: the agent's Faust App; its transport must be a `BatchTransport`.
+        topics: the topics in batch mode.
+        open_partition: makes a partition ready.
+        executor: threads for what waits.
+        commit_interval_seconds: time between commits.
+        in_flight_bytes: bound on what was fetched or sent and is not committed.
+    """
+
+    def __init__(
+        self,
+        app: faust.App,
+        *,
+        topics: Collection[str],
+        open_partition: OpenPartition,
+        executor: Executor,
+        commit_interval_seconds: float,
+        in_flight_bytes: int,
+        metrics: Metrics,
+    ) -> None:
+        self.app = app
+        self._topics = frozenset(topics)
+        self._open_partition = open_partition
+        self._executor = executor
+        self._commit_interval = commit_interval_seconds
+        self._in_flight_bytes = in_flight_bytes
+        self._metrics = metrics
+        self._partitions: dict[TP, Partition] = {}
+        self._opening: dict[TP, asyncio.Task[None]] = {}
+        self._committing: set[TP] = set()
+        self._committer: asyncio.Task[None] | None = None
+        self._wanted: frozenset[TP] = frozenset()
+        self._generation = -1
+        self._accepting = False
+        self._step_records = 64
+        transport = app.transport
+        assert isinstance(transport, BatchTransport)  # noqa: S101  what `build_app` gave it
+        self._transport = transport
+        transport.batch_topics = self._topics
+        transport.gate = self._open_partitions
+        metrics.before_scrape.append(self._show_lag)
+        app.on_partitions_assigned.connect(self._assigned)  # type: ignore[arg-type]
+        app.on_partitions_revoked.connect(self._revoked)  # type: ignore[arg-type]
+
+    # ── what the agent sees ─────────────────────────────────────────────────────────────────────
+
+    async def batches(self, stream: Any) -> AsyncIterator[Batch]:
+        """The stream's records as steps, each of one partition, in the partition's order."""
+        async for event in stream.events():
+            fetched: Fetched = event.value
+            self._transport.queued_bytes -= fetched.size
+            message = event.message
+            tp = TP(message.topic, message.partition)
+            partition = self._partitions.get(tp)
+            if partition is None or not self._current(message.generation_id):
+                continue
+            records = unseen(partition, fetched)
+            if not records and fetched.end > (partition.next_offset or 0):
+                # All known, but the log goes on behind them with something that is no record.
+                partition.begin(())
+                partition.finish(fetched.end, 0)
+            at = 0
+            while at < len(records):
+                await self._room()
+                if not self._current(message.generation_id):
+                    break
+                step = records[at : at + self._step_records]
+                at += len(step)
+                end = fetched.end if at == len(records) else step[-1].offset + 1
+                started = time.perf_counter()
+                yield partition.begin(step)
+                partition.last_record_at = step[-1].timestamp / 1000
+                partition.finish(end, sum(256 + len(record.value or b"") for record in step))
+                self._pace(len(step), time.perf_counter() - started)
+                await asyncio.sleep(0)
+
+    @property
+    def partitions(self) -> Collection[Partition]:
+        """Those that are open."""
+        return self._partitions.values()
+
+    def is_ready(self) -> bool:
+        """All that is assigned is restored, and there has been an assignment."""
+        return self._accepting and self._wanted == self._partitions.keys()
+
+    def stuck_for(self) -> float:
+        """Seconds that the oldest uncommitted step has waited."""
+        now = time.monotonic()
+        since = [p.uncommitted_since for p in self._partitions.values()]
+        return max((now - at for at in since if at is not None), default=0.0)
+
+    async def stop(self) -> None:
+        """Take in no more, commit what was done, let the partitions go."""
+        self._accepting = False
+        await self._finish_opening()
+        await self._commit_all()
+        for tp in list(self._partitions):
+            await self._close(tp)
+        if self._committer is not None:
+            self._committer.cancel()
+
+    # ── steps ───────────────────────────────────────────────────────────────────────────────────
+
+    def _open_partitions(self) -> Collection[TP]:
+        """Asked by the consumer's thread before it takes records."""
+        if (
+            not self._accepting
+            or self._transport.queued_bytes >= self._in_flight_bytes // _READ_AHEAD_SHARE
+            or self._in_flight() >= self._in_flight_bytes
+        ):
+            return ()
+        return self._partitions.keys()
+
+    def _current(self, generation: int) -> bool:
+        return self._accepting and generation == self._generation == self.app.consumer_generation_id
+
+    def _in_flight(self) -> int:
+        return sum(partition.in_flight_bytes for partition in list(self._partitions.values()))
+
+    async def _room(self) -> None:
+        """Wait until less is in flight; a commit makes room."""
+        while self._accepting and self._in_flight() >= self._in_flight_bytes:  # noqa: ASYNC110  a poll
+            await asyncio.sleep(self._commit_interval / 4)
+
+    def _pace(self, records: int, seconds: float) -> None:
+        """Make the next step about `STEP_SECONDS` long, changing slowly."""
+        fitting = records * STEP_SECONDS / max(seconds, 1e-6)
+        low, high = _STEP_RECORDS
+        # A small batch says little about a large one: it may not make steps longer than twice its
+        # own size.
+        target = min(fitting, max(self._step_records, 2 * records))
+        self._step_records = int(min(max(0.8 * self._step_records + 0.2 * target, low), high))
+
+    def _show_lag(self) -> None:
+        """Set each partition's lag: how old the last record taken in is, while there are more."""
+        now = time.time()
+        for tp, partition in self._partitions.items():
+            end = self.app.consumer.highwater(tp)
+            behind = end is not None and end > (partition.next_offset or 0)
+            self._metrics.consumer_lag_seconds.labels(
+                partition_label(str(self.app.conf.id), tp)
+            ).set(max(now - partition.last_record_at, 0.0) if behind else 0.0)
+
+    # ── assignment ──────────────────────────────────────────────────────────────────────────────
+
+    @fail_stop
+    async def _assigned(self, _app: Any, assigned: Collection[TP], **_signal: Any) -> None:
+        """Faust: these are ours now. Opens what is new, keeps what we had and nobody can have had
+        since.
+        """
+        generation = self.app.consumer_generation_id
+        wanted = frozenset(tp for tp in assigned if tp.topic in self._topics)
+        unbroken = generation in (self._generation, self._generation + 1)
+        for tp in list(self._partitions):
+            if tp not in wanted or not unbroken:
+                await self._close(tp)
+        self._wanted = wanted
+        self._generation = generation
+        self._accepting = True
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_forever())
+        logger.info("%s: %s partitions assigned", self.app.conf.id, len(wanted))
+        for tp in sorted(wanted - self._partitions.keys()):
+            self._opening[tp] = asyncio.create_task(self._open(tp))
+
+    @fail_stop
+    async def _revoked(self, _app: Any, revoked: Collection[TP], **_signal: Any) -> None:
+        """Faust: the group is about to share out the partitions anew. They may come back
+        (`_assigned`).
+        """
+        del revoked  # always all of them
+        self._accepting = False
+        self._wanted = frozenset()
+        self._transport.queued_bytes = 0  # Faust has thrown away what waited
+        await self._finish_opening()
+        if self._is_member():
+            await self._commit_all()
+        else:
+            # Our session is over: somebody else may have the partitions, and what is not committed
+            # is theirs to do.
+            logger.warning("%s: membership lost, letting the partitions go", self.app.conf.id)
+            for tp in list(self._partitions):
+                await self._close(tp)
+
+    def _is_member(self) -> bool:
+        coordinator = consumer_of(self.app)._coordinator  # noqa: SLF001
+        return bool(coordinator.generation == self._generation)
+
+    @fail_stop
+    async def _open(self, tp: TP) -> None:
+        loop = asyncio.get_running_loop()
+        started = time.monotonic()
+
+        def abandoned() -> bool:
+            return tp not in self._wanted
+
+        try:
+            partition = await loop.run_in_executor(
+                self._executor, self._open_partition, tp, abandoned
+            )
+        except OpeningAbandonedError:
+            return
+        finally:
+            self._opening.pop(tp, None)
+        if abandoned():
+            await partition.close()
+            return
+        self._metrics.recovery_seconds.observe(time.monotonic() - started)
+        self._partitions[tp] = partition
+
+    async def _finish_opening(self) -> None:
+        """Wait for openings under way, which notice that they are not wanted."""
+        self._wanted = frozenset()
+        while self._opening:  # noqa: ASYNC110  the openings are threads
+            await asyncio.sleep(0.01)
+
+    async def _close(self, tp: TP) -> None:
+        await self._partitions.pop(tp).close()
+        self._metrics.forget_partition(self.app.conf.id, tp)
+
+    # ── committing ──────────────────────────────────────────────────────────────────────────────
+
+    @fail_stop
+    async def _commit_forever(self) -> None:
+        tasks: set[asyncio.Task[None]] = set()
+        while True:
+            await asyncio.sleep(self._commit_interval)
+            for partition in self._partitions.values():
+                if partition.wants_commit and partition.tp not in self._committing:
+                    self._committing.add(partition.tp)
+                    task = asyncio.create_task(self._commit(partition))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+
+    @fail_stop
+    async def _commit(self, partition: Partition) -> None:
+        try:
+            seconds = await partition.commit()
+        finally:
+            self._committing.discard(partition.tp)
+        if seconds is not None:
+            self._metrics.commit_seconds.observe(seconds)
+
+    async def _commit_all(self) -> None:
+        await asyncio.wait_for(
+            asyncio.gather(*(self._commit(partition) for partition in self._partitions.values())),
+            _CLOSE_SECONDS,
+        )

@@ -1,0 +1,398 @@
+"""One partition of an agent while this worker owns it: what was taken in, what is under way, what
+is committed.
+
+Two kinds. A `LedgerPartition` has state, which is committed with the offset. A `PassPartition` has
+none: what goes out is a function of each record alone.
+
+All methods belong to the event loop; `commit` does its waiting in other threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import Any, Protocol
+
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError as ConsumerKafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.types import TP
+
+from streams.errors import HeadroomError
+from streams.fast_lane.commit import Delivered, Flight, Guarantee, Outgoing, Outlet
+from streams.fast_lane.store import PartitionStore
+from streams.fast_lane.transport import Fetched, consumer_of
+
+logger = logging.getLogger(__name__)
+
+ORIGIN_HEADER = "headroom_origin"
+
+
+class Books(Protocol):
+    """What an agent with state says once per commit, not once per event."""
+
+    def figures(self, store: PartitionStore, keys: Iterable[str]) -> Sequence[Outgoing]:
+        """What holds now for keys that were touched. Asked before each commit, and in between by
+        `close_the_books`.
+        """
+        ...
+
+    def closing(self, store: PartitionStore, keys: Iterable[str]) -> None:
+        """The state is about to be frozen; `keys` were touched since the last time,
+        `store.committed` tells how it was.
+        """
+        ...
+
+
+class GapError(HeadroomError):
+    """Records of the log did not reach the agent."""
+
+
+class Batch:
+    """One step: consecutive records of a partition, none of which is in the state yet.
+
+    Iterate over the records; `ledger` is the partition's state, `publish` what follows from them.
+    The step counts as done when the agent asks for the next batch, and is committed as a whole or
+    not at all.
+    """
+
+    __slots__ = ("_partition", "records")
+
+    def __init__(self, partition: Partition, records: Sequence[ConsumerRecord]) -> None:
+        self._partition = partition
+        self.records = records
+
+    def __iter__(self) -> Iterator[ConsumerRecord]:
+        return iter(self.records)
+
+    @property
+    def ledger(self) -> PartitionStore:
+        """The state. Raises `AttributeError` in an agent that has none."""
+        return self._partition.store
+
+    @property
+    def flight(self) -> Flight:
+        """Of which what the step publishes is a part."""
+        return self._partition.flight
+
+    def publish(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None:
+        """Send an event; it leaves now. `delivered` hears when it is acknowledged."""
+        self._partition.publish(outgoing, delivered)
+
+    def touch(self, key: str) -> None:
+        """What is said of `key` once per commit has to be said anew."""
+        self._partition.touched[key] = None
+
+    def close_the_books(self) -> None:
+        """Say now what is said once per commit, with the figures as they are."""
+        self._partition.close_the_books()
+
+
+class Partition(Protocol):
+    """What the lane does with a partition."""
+
+    tp: TP
+    stepping: bool
+    """A batch is in the agent's hands, so the state is between two offsets."""
+    touched: dict[str, None]
+    last_record_at: float
+    """Timestamp of the last record taken in, seconds since 1970; at first the time of opening."""
+
+    @property
+    def store(self) -> PartitionStore: ...
+
+    @property
+    def next_offset(self) -> int | None: ...
+
+    @property
+    def flight(self) -> Flight: ...
+
+    @property
+    def in_flight_bytes(self) -> int: ...
+
+    @property
+    def uncommitted_since(self) -> float | None: ...
+
+    @property
+    def wants_commit(self) -> bool: ...
+
+    def begin(self, records: Sequence[ConsumerRecord]) -> Batch: ...
+
+    def finish(self, end: int, size: int) -> None: ...
+
+    def publish(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None: ...
+
+    def close_the_books(self) -> None: ...
+
+    async def commit(self) -> float | None: ...
+
+    async def close(self) -> None: ...
+
+
+def unseen(partition: Partition, fetched: Fetched) -> Sequence[ConsumerRecord]:
+    """The records that are not in the state yet. Raises `GapError` when some before them never
+    came.
+    """
+    next_offset = partition.next_offset
+    if next_offset is None or fetched.start == next_offset:
+        return fetched.records
+    if fetched.start > next_offset:
+        raise GapError(
+            f"{partition.tp.topic}-{partition.tp.partition}: records {next_offset} to"
+            f" {fetched.start - 1} are missing"
+        )
+    return [record for record in fetched.records if record.offset >= next_offset]
+
+
+class _Steps:
+    """The books that both kinds keep."""
+
+    def __init__(self, tp: TP) -> None:
+        self.tp = tp
+        self.stepping = False
+        self.touched: dict[str, None] = {}
+        self.last_record_at = time.time()
+        self._committing = asyncio.Lock()
+        self._committing_bytes = 0
+        self._uncommitted_since: float | None = None
+        self._committing_since: float | None = None
+
+    @property
+    def uncommitted_since(self) -> float | None:
+        """When the oldest step that is not committed ended, on the monotonic clock."""
+        if self._committing_since is not None:
+            return self._committing_since
+        return self._uncommitted_since
+
+    async def _between_steps(self) -> None:
+        while self.stepping:  # noqa: ASYNC110  next turn of the loop, as a rule
+            await asyncio.sleep(0)
+
+
+class LedgerPartition(_Steps):
+    """A journal partition with its state."""
+
+    def __init__(
+        self,
+        tp: TP,
+        store: PartitionStore,
+        guarantee: Guarantee,
+        next_offset: int,
+        executor: Executor,
+        books: Books | None = None,
+    ) -> None:
+        super().__init__(tp)
+        self._store = store
+        self._guarantee = guarantee
+        self._executor = executor
+        self._books = books
+        self._touched_since_commit: dict[str, None] = {}
+        self._next_offset = next_offset
+        self._committed_offset = next_offset
+        self._latest: list[Outgoing] = []
+
+    @property
+    def store(self) -> PartitionStore:
+        return self._store
+
+    @property
+    def next_offset(self) -> int | None:
+        return self._next_offset
+
+    @property
+    def flight(self) -> Flight:
+        return self._guarantee.flight
+
+    @property
+    def in_flight_bytes(self) -> int:
+        return self._committing_bytes + self._guarantee.flight.size
+
+    def begin(self, records: Sequence[ConsumerRecord]) -> Batch:
+        """The step's batch: repeats of input records that are in the state already are left out."""
+        self.stepping = True
+        is_repeat = self._store.is_repeat
+        new = []
+        for record in records:
+            origin = origin_of(record)
+            if origin is None or not is_repeat(*origin):
+                new.append(record)
+        return Batch(self, new)
+
+    def finish(self, end: int, size: int) -> None:
+        self._next_offset = end
+        self._store.advance(end)
+        self._guarantee.flight.size += size
+        if self._uncommitted_since is None:
+            self._uncommitted_since = time.monotonic()
+        self._store.trim()
+        self.stepping = False
+
+    def publish(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None:
+        self._guarantee.send(outgoing, delivered)
+
+    def close_the_books(self) -> None:
+        if self._books is not None and self.touched:
+            self._latest.extend(self._books.figures(self._store, self.touched))
+            self._touched_since_commit.update(self.touched)
+            self.touched.clear()
+
+    @property
+    def wants_commit(self) -> bool:
+        return self._next_offset != self._committed_offset
+
+    async def commit(self) -> float | None:
+        """Commit all finished steps; seconds that it took, None when there was nothing.
+
+        Raises `FencedError` and `CommitError` as the guarantee does.
+        """
+        async with self._committing:
+            await self._between_steps()
+            if self._next_offset == self._committed_offset:
+                return None
+            started = time.monotonic()
+            self.close_the_books()
+            if self._books is not None:
+                self._books.closing(self._store, self._touched_since_commit)
+                self._touched_since_commit.clear()
+            latest, self._latest = self._latest, []
+            snapshot = self._store.snapshot()
+            flight = self._guarantee.seal()
+            self._committing_bytes = flight.size
+            self._committing_since, self._uncommitted_since = self._uncommitted_since, None
+
+            def make_durable() -> None:
+                changelog_offset = self._guarantee.commit(
+                    flight, snapshot.changes, snapshot.next_offset, latest
+                )
+                self._store.write(
+                    snapshot.changes, changelog_offset=changelog_offset, now=time.time()
+                )
+
+            await asyncio.get_running_loop().run_in_executor(self._executor, make_durable)
+            self._store.settle()
+            self._committed_offset = snapshot.next_offset
+            self._committing_bytes = 0
+            self._committing_since = None
+            return time.monotonic() - started
+
+    async def close(self) -> None:
+        """Let go of it, after a commit under way. What was not committed is forgotten."""
+        async with self._committing:
+            self._guarantee.close()
+            self._store.close()
+
+
+class PassPartition(_Steps):
+    """An input partition of an agent without state; see `streams.fast_lane.commit` for why that is
+    enough.
+    """
+
+    def __init__(
+        self, tp: TP, outlet: Outlet, commit_offset: CommitOffset, executor: Executor
+    ) -> None:
+        super().__init__(tp)
+        self._outlet = outlet
+        self._commit_offset = commit_offset
+        self._executor = executor
+        self._flight = Flight()
+        self._next_offset: int | None = None
+        self._committed_offset: int | None = None
+
+    @property
+    def store(self) -> PartitionStore:
+        raise AttributeError("this agent has no state")
+
+    @property
+    def next_offset(self) -> int | None:
+        return self._next_offset
+
+    @property
+    def flight(self) -> Flight:
+        return self._flight
+
+    @property
+    def in_flight_bytes(self) -> int:
+        return self._committing_bytes + self._flight.size
+
+    def begin(self, records: Sequence[ConsumerRecord]) -> Batch:
+        self.stepping = True
+        return Batch(self, records)
+
+    def finish(self, end: int, size: int) -> None:
+        self._next_offset = end
+        self._flight.size += size
+        if self._uncommitted_since is None:
+            self._uncommitted_since = time.monotonic()
+        self.stepping = False
+
+    def publish(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None:
+        self._outlet.send(outgoing, self._flight, delivered)
+
+    def close_the_books(self) -> None:
+        """There are none."""
+
+    @property
+    def wants_commit(self) -> bool:
+        return self._next_offset != self._committed_offset
+
+    async def commit(self) -> float | None:
+        """Commit the offset behind which all that came of the records is acknowledged; seconds,
+        None for nothing.
+        """
+        async with self._committing:
+            await self._between_steps()
+            offset = self._next_offset
+            if offset is None or offset == self._committed_offset:
+                return None
+            started = time.monotonic()
+            flight, self._flight = self._flight, Flight()
+            flight.seal()
+            self._committing_bytes = flight.size
+            if self._committing_since is None:
+                self._committing_since = self._uncommitted_since
+            self._uncommitted_since = None
+            await asyncio.get_running_loop().run_in_executor(self._executor, flight.wait)
+            self._committing_bytes = 0
+            if await self._commit_offset(self.tp, offset):
+                self._committed_offset = offset
+                self._committing_since = None
+            # Else the next commit covers this one, and it has been waited for since then.
+            return time.monotonic() - started
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class CommitOffset:
+    """Commits offsets as the group member that the App is, so that a member of an old generation is
+    refused.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, tp: TP, offset: int) -> bool:
+        """Whether it was. If not, whoever has the partition next does the records again."""
+        thread = self._app.consumer._thread  # noqa: SLF001
+        consumer = consumer_of(self._app)
+        offsets = {TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")}
+        try:
+            await thread.call_thread(consumer.commit, offsets)
+        except ConsumerKafkaError as error:
+            logger.warning("offset %s of %s-%s not committed: %s", offset, *tp, error)
+            return False
+        return True
+
+
+def origin_of(record: ConsumerRecord) -> tuple[str, int] | None:
+    """The input partition (`<topic>@<uuid>:<partition>`) and offset that a journal record comes
+    from, if any.
+    """
+    for name, raw in record.headers:
+        if name == ORIGIN_HEADER:
+            source, _, offset = raw.decode().rpartition(":")
+            return source, int(offset)
+    return None

@@ -1,0 +1,115 @@
+"""The metrics of a worker: a closed list, names and labels as the contract has them, base units, no
+customer ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_FAST = (
+    0.001,
+    0.002,
+    0.003,
+    0.005,
+    0.0075,
+    0.01,
+    0.015,
+    0.02,
+    0.03,
+    0.05,
+    0.1,
+    0.25,
+    1.0,
+    5.0,
+    30.0,
+)
+_SLOW = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+
+
+class Metrics:
+    """One worker's metrics. `before_scrape` callbacks set the gauges that are cheap to look up."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.before_scrape: list[Callable[[], None]] = []
+        self.events = Counter(
+            "headroom_events_total", "Events taken in", ["topic", "type"], registry=self.registry
+        )
+        self.order_decisions = Counter(
+            "headroom_order_decisions_total",
+            "Decisions on orders, by their first reason",
+            ["decision", "reason"],
+            registry=self.registry,
+        )
+        self.decision_latency_seconds = Histogram(
+            "headroom_decision_latency_seconds",
+            "From the order's record in the journal to its decision acknowledged by the brokers",
+            buckets=_FAST,
+            registry=self.registry,
+        )
+        self.limit_alerts = Counter(
+            "headroom_limit_alerts_total",
+            "Alerts of credit limits",
+            ["threshold", "direction"],
+            registry=self.registry,
+        )
+        self.dead_letters = Counter(
+            "headroom_dead_letters_total", "Events refused", ["reason"], registry=self.registry
+        )
+        self.consumer_lag_seconds = Gauge(
+            "headroom_consumer_lag_seconds",
+            "Age of the last record taken in, while there are more; 0 when there are none",
+            ["partition"],
+            registry=self.registry,
+        )
+        self.commit_seconds = Histogram(
+            "headroom_commit_seconds",
+            "A partition's group commit, from frozen state to durable",
+            buckets=_FAST,
+            registry=self.registry,
+        )
+        self.recovery_seconds = Histogram(
+            "headroom_recovery_seconds",
+            "From a partition assigned to its first record let through",
+            buckets=_SLOW,
+            registry=self.registry,
+        )
+        self.sink_lag_seconds = Gauge(
+            "headroom_sink_lag_seconds",
+            "Age of the newest row written, while there are more to write",
+            ["table"],
+            registry=self.registry,
+        )
+        self.exposure_total = Gauge(
+            "headroom_exposure_total",
+            "Exposure of the accounts of this worker's partitions, in units of the currency",
+            ["currency"],
+            registry=self.registry,
+        )
+        self.orders_held = Gauge(
+            "headroom_orders_held",
+            "Orders on hold in this worker's partitions",
+            registry=self.registry,
+        )
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        for refresh in self.before_scrape:
+            refresh()
+        return generate_latest(self.registry)
+
+    def forget_partition(self, app_id: str, tp: Any) -> None:
+        """The partition is no longer ours, so its lag is not ours to tell."""
+        label = partition_label(app_id, tp)
+        if (label,) in self.consumer_lag_seconds._metrics:  # noqa: SLF001  remove() raises otherwise
+            self.consumer_lag_seconds.remove(label)
+
+
+def partition_label(app_id: str, tp: Any) -> str:
+    """The value of the label `partition`: two agents read the journal, so the agent's group is part
+    of it.
+    """
+    return f"{app_id}/{tp.topic}-{tp.partition}"

@@ -1,0 +1,182 @@
+"""What of the fetched records becomes a step: all that is new, and nothing with a hole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from streams.fast_lane.commit import Flight, Outgoing
+from streams.fast_lane.partition import GapError, LedgerPartition, unseen
+from streams.fast_lane.store import Memory, PartitionStore
+from streams.fast_lane.transport import Fetched
+
+
+class Bytes:
+    def encode(self, _key: str, value: bytes) -> bytes:
+        return value
+
+    def decode(self, _key: str, raw: bytes) -> bytes:
+        return raw
+
+
+class Recorded:
+    """A guarantee that only remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.flight = Flight()
+        self.commits: list[tuple[int, list[Outgoing]]] = []
+
+    def send(self, outgoing: Outgoing, delivered: Any = None) -> None:
+        del outgoing, delivered
+
+    def seal(self) -> Flight:
+        sealed, self.flight = self.flight, Flight()
+        return sealed
+
+    def commit(self, flight: Flight, changes: Any, next_offset: int, latest: Any) -> int:
+        del flight, changes
+        self.commits.append((next_offset, list(latest)))
+        return len(self.commits)
+
+    def close(self) -> None:
+        pass
+
+
+class TouchedKeys:
+    """Says each touched key with its value now, and notes what was touched per commit."""
+
+    def __init__(self) -> None:
+        self.closed: list[list[str]] = []
+
+    def figures(self, store: PartitionStore, keys: Any) -> list[Outgoing]:
+        return [Outgoing("figures", key.encode(), store.get(key), []) for key in keys]
+
+    def closing(self, store: PartitionStore, keys: Any) -> None:
+        del store
+        self.closed.append(list(keys))
+
+
+@pytest.fixture
+def books() -> TouchedKeys:
+    return TouchedKeys()
+
+
+@pytest.fixture
+def partition(tmp_path: Path, books: TouchedKeys) -> Iterator[LedgerPartition]:
+    memory = Memory(block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+    store = PartitionStore(tmp_path, Bytes(), memory)
+    with ThreadPoolExecutor(1) as executor:
+        yield LedgerPartition(TP("journal", 0), store, Recorded(), 100, executor, books)
+    store.close()
+
+
+def record(offset: int, origin: str | None = None) -> Any:
+    headers = () if origin is None else (("headroom_origin", origin.encode()),)
+    return SimpleNamespace(offset=offset, headers=headers, value=b"v", timestamp=0)
+
+
+def fetched(start: int, end: int) -> Fetched:
+    return Fetched(start, end, [record(offset) for offset in range(start, end)], end - start)
+
+
+def test_records_from_where_the_state_stands_are_all_taken(partition: LedgerPartition) -> None:
+    assert [r.offset for r in unseen(partition, fetched(100, 103))] == [100, 101, 102]
+
+
+def test_what_is_in_the_state_is_left_out(partition: LedgerPartition) -> None:
+    assert [r.offset for r in unseen(partition, fetched(97, 102))] == [100, 101]
+    assert not unseen(partition, fetched(90, 95))
+
+
+def test_a_hole_before_the_records_is_never_passed_over(partition: LedgerPartition) -> None:
+    with pytest.raises(GapError, match="journal-0: records 100 to 100 are missing"):
+        unseen(partition, fetched(101, 105))
+
+
+def test_a_hole_in_the_log_itself_is_none(partition: LedgerPartition) -> None:
+    """Compaction and transaction markers take offsets: what counts is where the consumer stood."""
+    log = Fetched(100, 110, [record(104), record(108)], 2)
+    assert [r.offset for r in unseen(partition, log)] == [104, 108]
+
+
+def test_repeats_of_an_input_record_are_left_out_of_the_step(partition: LedgerPartition) -> None:
+    """Also when an earlier worker's repeats come in between, and for each input by itself."""
+    step = [
+        record(100, "orders@u:0:7"),
+        record(101, "orders@u:0:8"),
+        record(102, "orders@u:0:7"),
+        record(103, "orders@u:1:7"),
+        record(104, "orders@other:0:7"),
+        record(105),
+        record(106, "orders@u:0:8"),
+        record(107, "orders@u:0:9"),
+    ]
+    batch = partition.begin(step)
+    assert [r.offset for r in batch] == [100, 101, 103, 104, 105, 107]
+
+
+async def commit(partition: LedgerPartition, end: int) -> None:
+    partition.finish(end, 10)
+    await partition.commit()
+
+
+def test_a_step_in_the_agents_hands_is_not_committed(partition: LedgerPartition) -> None:
+    async def story() -> None:
+        batch = partition.begin([record(100)])
+        batch.ledger.put("A", b"half")
+        committing = asyncio.create_task(partition.commit())
+        await asyncio.sleep(0.02)
+        assert not committing.done()
+        batch.ledger.put("A", b"whole")
+        partition.finish(101, 10)
+        await committing
+        assert partition.store.committed("A") == b"whole"
+
+    asyncio.run(story())
+
+
+def test_figures_are_said_once_per_commit_and_before_a_day_begins(
+    partition: LedgerPartition, books: TouchedKeys
+) -> None:
+    async def story() -> None:
+        batch = partition.begin([record(100)])
+        batch.ledger.put("A", b"1")
+        batch.touch("A")
+        batch.touch("A")
+        batch.close_the_books()
+        batch.ledger.put("A", b"2")
+        batch.touch("A")
+        batch.touch("B")
+        await commit(partition, 101)
+        partition.begin([record(101)])
+        await commit(partition, 102)
+
+    asyncio.run(story())
+    guarantee: Any = partition._guarantee
+    assert [(end, [(o.key, o.value) for o in latest]) for end, latest in guarantee.commits] == [
+        (101, [(b"A", b"1"), (b"A", b"2"), (b"B", None)]),
+        (102, []),
+    ]
+    assert books.closed == [["A", "B"], []]
+
+
+def test_what_is_under_way_counts_until_it_is_committed(partition: LedgerPartition) -> None:
+    async def story() -> None:
+        assert partition.in_flight_bytes == 0
+        assert not partition.wants_commit
+        partition.begin([record(100)])
+        partition.finish(101, 1000)
+        assert partition.in_flight_bytes == 1000
+        assert (partition.uncommitted_since or 0.0) > 0.0
+        await partition.commit()
+        assert partition.in_flight_bytes == 0
+        assert await partition.commit() is None
+
+    asyncio.run(story())
