@@ -46,11 +46,15 @@ class Simulation:
 
 
 def with_days(events: Iterable[Event]) -> Iterator[Event]:
-    """The same events, with `BusinessDayStarted` before the first event of each later day, gaps
-    filled.
+    """The same events, and `BusinessDayStarted` before the first of each later day, gaps filled.
+
+    An event that will be refused begins no day: its date may be a mistake of centuries.
     """
     today: Day | None = None
     for event in events:
+        if check(event) is not None:
+            yield event
+            continue
         day = event.occurred_at // _MICROSECONDS_PER_DAY
         if today is None:
             today = day - 1

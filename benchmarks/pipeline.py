@@ -26,7 +26,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.workload import business, customers, orders
@@ -48,6 +48,11 @@ CUSTOMERS = 2_000
 _PATIENCE_SECONDS = 90.0
 _DECISIONS = topic_of("OrderDecision")
 _ORDERS = topic_of("OrderPlaced")
+_COORDINATOR_SOUGHT = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 _ECHO = "bench.echo"
 _PLAIN = "bench.plain-decisions"
 
@@ -180,16 +185,26 @@ def _time_group(bench: Bench, group: str, name: str, process: SupervisedProcess)
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             process.check()
-            done = sum(max(one.offset, 0) for one in consumer.committed(places, timeout=10))
+            done = sum(_committed(consumer, places).values())
             now = time.monotonic()
             if done and first is None:
                 first = now, done
             if first is not None and done >= whole:
                 return Throughput(name, whole - first[1], (whole - first[1]) / (now - first[0]))
-            time.sleep(0.005)
+            time.sleep(0.02)
     finally:
         consumer.close()
     raise BenchFailedError(f"{name} did not get through the journal: {process.log_tail()}")
+
+
+def _committed(consumer: Consumer, places: list[TopicPartition]) -> dict[int, int]:
+    """Committed offset by partition; none while the group's coordinator is still being found."""
+    try:
+        return {one.partition: max(one.offset, 0) for one in consumer.committed(places, timeout=10)}
+    except KafkaException as error:
+        if error.args[0].code() not in _COORDINATOR_SOUGHT:
+            raise
+        return {}
 
 
 # ── latency ─────────────────────────────────────────────────────────────────────────────────────
@@ -275,9 +290,10 @@ def _wait_until_settled(bench: Bench, worker: SupervisedProcess) -> None:
     try:
         while time.monotonic() < deadline:
             worker.check()
+            done = _committed(consumer, places)
             behind = any(
-                max(one.offset, 0) < consumer.get_watermark_offsets(one)[1]
-                for one in consumer.committed(places, timeout=10)
+                done.get(one.partition, 0) < consumer.get_watermark_offsets(one)[1]
+                for one in places
             )
             if behind:
                 quiet_since = time.monotonic()

@@ -73,8 +73,6 @@ def make_app() -> faust.App:
         partitions=int(os.environ["BENCH_PARTITIONS"]),
         key_type=bytes,
         value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
     )
     codec = Codec(open_schema_ids(None))
     policy = load_policy(None)

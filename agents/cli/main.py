@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import typer
@@ -66,8 +65,7 @@ def _app() -> typer.Typer:
     # A callback of its own keeps a group a group, however many verbs there are.
     app.callback()(lambda: None)
     for verb, line in VERBS.items():
-        if find_spec(f"agents.cli.{verb}") is not None:
-            app.command(verb, help=line)(lambda: None)
+        app.command(verb, help=line)(lambda: None)
     return app
 
 

@@ -37,14 +37,13 @@ def simulate(
     """
     try:
         rules = load_policy(policy)
-        lines = (
-            sys.stdin.read() if str(events) == "-" else events.read_text(encoding="utf-8")
-        ).splitlines()
+        text = sys.stdin.read() if str(events) == "-" else events.read_text(encoding="utf-8")
     except (PolicyError, OSError, UnicodeDecodeError) as error:
         typer.echo(f"headroom simulate: {error}", err=True)
         raise typer.Exit(_WRONG_USE) from error
     simulation = Simulation(rules)
-    usable = _usable(lines)
+    # Not `splitlines`: inside a JSON string it would cut at U+2028 and its like.
+    usable = _usable(text.split("\n"))
     for event in with_days(usable) if days else usable:
         for effect in simulation.feed(event):
             if isinstance(effect, Refusal):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import pytest
 
@@ -46,7 +45,7 @@ def test_help_imports_no_verb_and_nothing_heavy() -> None:
     )
 
 
-@pytest.mark.parametrize("verb", [verb for verb in main.VERBS if find_spec(f"agents.cli.{verb}")])
+@pytest.mark.parametrize("verb", list(main.VERBS))
 def test_every_verb_explains_itself(verb: str) -> None:
     shown = headroom(verb, "--help")
     assert shown.returncode == 0, shown.stderr
