@@ -202,7 +202,8 @@ def _committed(consumer: Consumer, places: list[TopicPartition]) -> dict[int, in
     try:
         return {one.partition: max(one.offset, 0) for one in consumer.committed(places, timeout=10)}
     except KafkaException as error:
-        if error.args[0].code() not in _COORDINATOR_SOUGHT:
+        cause = error.args[0]
+        if not isinstance(cause, KafkaError) or cause.code() not in _COORDINATOR_SOUGHT:
             raise
         return {}
 
