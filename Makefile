@@ -11,7 +11,7 @@ SOURCES := streams agents schemas benchmarks tests
 # A uv that is on the PATH, else the one that `setup` puts into .venv.
 UV = $$(command -v uv || echo $(BIN)/uv)
 
-# Arguments for `make demo` and `make bench`, e.g. make demo ARGS=--fast
+# Arguments for `make demo` and `make bench`, e.g. make demo ARGS="--days-per-second 0"
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -59,7 +59,7 @@ demo: setup ## Two years of real receivables through real Kafka into ClickHouse
 	$(BIN)/headroom demo $(ARGS)
 
 bench: setup ## Throughput and latency on this machine
-	$(BIN)/headroom bench $(ARGS)
+	$(BIN)/headroom bench pipeline $(ARGS)
 
 lock: setup ## Resolve the dependencies anew: requirements.lock and the embedded parts' locks
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev pyproject.toml \

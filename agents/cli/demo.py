@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,7 @@ def demo(
     if not show(findings, console):
         raise DemoFailedError("ClickHouse does not agree with the file")
     console.print(
-        f"Everything agrees. Look for yourself: "
-        f"HEADROOM_EMBEDDED_DIR={where} headroom sql 'SHOW TABLES'"
+        "Everything agrees. Look for yourself: "
+        f"HEADROOM_EMBEDDED_DIR={where} {sys.argv[0]} sql 'SHOW TABLES'",
+        soft_wrap=True,
     )
