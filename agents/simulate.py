@@ -13,10 +13,8 @@ from agents.core.refusal import Refusal
 from agents.credit.effects import AccountTouched
 from agents.credit.rules import figures, reduce
 from agents.intake.rules import check
-from schemas.dates import format_day
+from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import BusinessDayStarted, Day, Event, ExposureChanged
-
-_MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 class Simulation:
@@ -55,7 +53,7 @@ def with_days(events: Iterable[Event]) -> Iterator[Event]:
         if check(event) is not None:
             yield event
             continue
-        day = event.occurred_at // _MICROSECONDS_PER_DAY
+        day = event.occurred_at // MICROSECONDS_PER_DAY
         if today is None:
             today = day - 1
         for started in range(today + 1, day + 1):
@@ -67,5 +65,5 @@ def with_days(events: Iterable[Event]) -> Iterator[Event]:
 def business_day(day: Day) -> BusinessDayStarted:
     """The event with which a day begins; the same for everyone who says it."""
     return BusinessDayStarted(
-        event_id=f"day-{format_day(day)}", occurred_at=day * _MICROSECONDS_PER_DAY, date=day
+        event_id=f"day-{format_day(day)}", occurred_at=day * MICROSECONDS_PER_DAY, date=day
     )

@@ -15,10 +15,8 @@ import os
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
@@ -29,6 +27,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from agents.worker_process import worker_process
 from benchmarks.workload import business, customers, orders
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import Event, OrderDecision
@@ -36,12 +35,11 @@ from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.embedded.claim import Claim
 from streams.embedded.parts import at_broker, embedded_kafka
-from streams.embedded.ports import free_ports
 from streams.embedded.supervised import SupervisedProcess
 from streams.errors import HeadroomError
 from streams.kafka_client import client_config, producer_config
 from streams.registry import open_schema_ids
-from streams.settings import PREFIX, Settings
+from streams.settings import Settings
 from streams.topics import TopicSpec, apply, catalogue_topics
 
 CUSTOMERS = 2_000
@@ -214,7 +212,7 @@ def _committed(consumer: Consumer, places: list[TopicPartition]) -> dict[int, in
 def _latencies(bench: Bench, per_second: int, seconds: int) -> list[Latency]:
     count = per_second * seconds
     _produce(bench, topic_of("CustomerUpserted"), customers(CUSTOMERS))
-    with _worker(bench, "intake,credit") as worker:
+    with _worker(bench, "intake", "credit") as worker:
         _wait_until_settled(bench, worker)
         measured = [
             _latency(bench, f"{_ECHO}: raw echo of librdkafka", _ECHO, _ECHO, count, per_second, 3),
@@ -347,42 +345,7 @@ def _at_the_end(bench: Bench, topic: str) -> Consumer:
     return consumer
 
 
-@contextmanager
-def _worker(bench: Bench, agents: str, *, wait: bool = True) -> Iterator[SupervisedProcess]:
-    (port,) = free_ports(1, [])
-    settings = bench.settings
-    own: dict[str, Any] = {
-        "KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "REPLICATION_FACTOR": settings.replication_factor,
-        "MIN_INSYNC_REPLICAS": settings.min_insync_replicas,
-        "EMBEDDED_DIR": settings.embedded_dir,
-        "STATE_DIR": settings.state_dir,
-        "CLOCK": "replayed",
-        "WEB_PORT": port,
-        "WORKER_NAME": "bench",
-    }
-    process = SupervisedProcess(
-        "The worker",
-        [sys.executable, "-m", "agents.cli.main", "worker", "--only", agents],
-        log=bench.directory / "worker.log",
-        claim=bench.claim,
-        environment=os.environ | {PREFIX + name: str(value) for name, value in own.items()},
-    )
-    try:
-        if wait:
-            _wait_until_ready(process, port)
-        yield process
-    finally:
-        process.stop()
-
-
-def _wait_until_ready(process: SupervisedProcess, port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        process.check()
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise BenchFailedError(f"the worker is not ready: {process.log_tail()}")
+def _worker(
+    bench: Bench, *agents: str, wait: bool = True
+) -> AbstractContextManager[SupervisedProcess]:
+    return worker_process(bench.settings, bench.claim, name="bench", only=agents, wait=wait)

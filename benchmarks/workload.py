@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import (
     Allocation,
     CustomerUpserted,
@@ -20,7 +21,6 @@ from schemas.events import (
 )
 
 DAY = 20_500
-_MICROSECONDS_PER_DAY = 86_400_000_000
 _LIMIT = 8_000_00
 _OPEN_AT_ONCE = 6
 
@@ -30,7 +30,7 @@ def customers(count: int) -> Iterator[Event]:
     for number in range(count):
         yield CustomerUpserted(
             event_id=f"c-{number}",
-            occurred_at=DAY * _MICROSECONDS_PER_DAY,
+            occurred_at=DAY * MICROSECONDS_PER_DAY,
             customer_id=customer_id(number),
             currency="EUR",
             credit_limit=_LIMIT,
@@ -40,7 +40,7 @@ def customers(count: int) -> Iterator[Event]:
 def business(count: int, customer_count: int, seed: int = 1) -> Iterator[Event]:
     """`count` events of orders, invoices and payments, in the order in which they happened."""
     draw = random.Random(seed)
-    at = DAY * _MICROSECONDS_PER_DAY
+    at = DAY * MICROSECONDS_PER_DAY
     waiting: list[tuple[int, str, int]] = []
     produced = number = 0
     while produced < count:

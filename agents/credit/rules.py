@@ -24,9 +24,8 @@ from agents.credit.case import Case, outgoing_id, utilisation_text
 from agents.credit.effects import AccountTouched, Effect
 from agents.credit.order_check import recheck_held_orders
 from schemas import events
+from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import BusinessDayStarted, Day, Event, ExposureChanged
-
-_MICROSECONDS_PER_DAY = 86_400_000_000
 
 _HANDLERS: dict[type[Event], Callable[[Case, Any], None]] = {
     events.CustomerUpserted: customers.customer_upserted,
@@ -154,4 +153,4 @@ def _forget(ledger: Ledger, today: Day, policy: Policy) -> None:
 def _today(ledger: Ledger, event: Event) -> Day:
     """The partition's business day; before any has started, the day on which the event happened."""
     business_day: Day | None = ledger.get(state.BUSINESS_DAY)
-    return event.occurred_at // _MICROSECONDS_PER_DAY if business_day is None else business_day
+    return event.occurred_at // MICROSECONDS_PER_DAY if business_day is None else business_day

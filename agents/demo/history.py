@@ -52,7 +52,6 @@ class SettledInvoice:
     """One line of the file."""
 
     customer_id: str
-    country_code: str
     invoice_id: str
     issued_on: Day
     due_on: Day
@@ -67,7 +66,6 @@ def read_settled_invoices() -> list[SettledInvoice]:
     return [
         SettledInvoice(
             customer_id=line["customerID"],
-            country_code=line["countryCode"],
             invoice_id=line["invoiceNumber"],
             issued_on=_day(line["InvoiceDate"]),
             due_on=_day(line["DueDate"]),

@@ -19,13 +19,13 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from agents.demo.board import Board
 from agents.simulate import business_day
 from schemas.catalogue import JOURNAL, topic_of
+from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import Day, Event, OrderPlaced
 from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.errors import HeadroomError
 from streams.fast_lane.partition import ORIGIN_HEADER
 
-_DAY = 86_400_000_000
 _PATIENCE_SECONDS = 60.0
 _DRAIN_SECONDS = 20.0
 _REQUEST_SECONDS = 5.0
@@ -167,7 +167,9 @@ class Replay:
         """
         by_day = {
             day: list(of_day)
-            for day, of_day in groupby(events, key=lambda event: event.occurred_at // _DAY)
+            for day, of_day in groupby(
+                events, key=lambda event: event.occurred_at // MICROSECONDS_PER_DAY
+            )
         }
         for day in range(min(by_day), max(by_day) + 1):
             began = time.monotonic()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +22,14 @@ from agents.demo.catch_up import wait_for_group
 from agents.demo.history import SettledInvoice, events_of, read_settled_invoices
 from agents.demo.reconcile import Finding, compare
 from agents.demo.replay import Outputs, PipelineStoppedError, Replay
+from agents.worker_process import worker_process
 from schemas.catalogue import JOURNAL, OUTPUT_TOPICS
+from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import Event
 from streams.clickhouse import open_clickhouse
 from streams.codec import Codec
 from streams.embedded.claim import Claim, holder
 from streams.embedded.parts import at_broker, embedded_kafka
-from streams.embedded.ports import free_ports
-from streams.embedded.supervised import SupervisedProcess
 from streams.errors import ConfigurationError, HeadroomError
 from streams.kafka_client import client_config, producer_config
 from streams.registry import open_schema_ids
@@ -47,10 +43,8 @@ _SINK_SECONDS = 2
 """The replay waits for its own events some two thousand times, so every round trip counts: fewer
 partitions, commits and inserts than in real use, for one worker on two cores.
 """
-_READY_SECONDS = 60.0
 _LINE_SECONDS = 2.0
 _REFRESH_PER_SECOND = 8
-_DAY = 86_400_000_000
 
 
 class DemoFailedError(HeadroomError):
@@ -82,14 +76,26 @@ def run_demo(
             )
         claim = _clear(settings.embedded_dir)
         parts.callback(claim.release)
-        settings = settings.model_copy(update={"partitions": _PARTITIONS})
+        settings = settings.model_copy(
+            update={"partitions": _PARTITIONS, "state_dir": settings.embedded_dir / "state"}
+        )
         if settings.kafka_bootstrap is None:
             console.print(f"Starting Kafka, data under {settings.embedded_dir.absolute()} …")
             kafka = parts.enter_context(embedded_kafka(settings))
             settings = at_broker(settings, kafka.bootstrap_servers)
         _make_topics(settings)
         console.print("Starting the worker: intake, credit, sink …")
-        worker = parts.enter_context(_worker(settings, claim))
+        worker = parts.enter_context(
+            worker_process(
+                settings,
+                claim,
+                name="demo",
+                more={
+                    "COMMIT_INTERVAL_SECONDS": _COMMIT_SECONDS,
+                    "SINK_BATCH_SECONDS": _SINK_SECONDS,
+                },
+            )
+        )
 
         def check() -> None:
             if stop.is_set():
@@ -119,7 +125,7 @@ def _play(
     console: Console,
     check: Callable[[], None],
 ) -> Board:
-    first, last = (history[at].occurred_at // _DAY for at in (0, -1))
+    first, last = (history[at].occurred_at // MICROSECONDS_PER_DAY for at in (0, -1))
     board = Board(days_total=last - first + 1)
     lock = threading.Lock()
     codec = Codec(open_schema_ids(settings.schema_registry_url))
@@ -231,48 +237,3 @@ def _make_topics(settings: Settings) -> None:
             f"{settings.kafka_bootstrap} already has Headroom's topics; "
             "the demo writes years of history and wants a broker without them"
         )
-
-
-@contextmanager
-def _worker(settings: Settings, claim: Claim) -> Iterator[SupervisedProcess]:
-    """The worker, a process of its own as in real use; it ends when the demo does."""
-    (port,) = free_ports(1, [])
-    own = {
-        "KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "REPLICATION_FACTOR": settings.replication_factor,
-        "MIN_INSYNC_REPLICAS": settings.min_insync_replicas,
-        "EMBEDDED_DIR": settings.embedded_dir,
-        "STATE_DIR": settings.embedded_dir / "state",
-        "CLOCK": "replayed",
-        "WEB_PORT": port,
-        "WORKER_NAME": "demo",
-        "PARTITIONS": settings.partitions,
-        "COMMIT_INTERVAL_SECONDS": _COMMIT_SECONDS,
-        "SINK_BATCH_SECONDS": _SINK_SECONDS,
-    }
-    worker = SupervisedProcess(
-        "The worker",
-        [sys.executable, "-m", "agents.cli.main", "worker"],
-        log=settings.embedded_dir / "worker.log",
-        claim=claim,
-        environment=os.environ | {PREFIX + name: str(value) for name, value in own.items()},
-    )
-    try:
-        _wait_until_ready(worker, port)
-        yield worker
-    finally:
-        worker.stop()
-
-
-def _wait_until_ready(worker: SupervisedProcess, port: int) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < deadline:
-        worker.check()
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise DemoFailedError(
-        f"the worker is not ready after {_READY_SECONDS:.0f} s; its log ends:\n{worker.log_tail()}"
-    )

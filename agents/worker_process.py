@@ -1,0 +1,90 @@
+"""A worker as a process of its own, beside whoever wants one: the demo, the benchmarks."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+
+from agents.worker import AGENTS
+from streams.embedded.claim import Claim
+from streams.embedded.ports import LOOPBACK, free_ports
+from streams.embedded.supervised import SupervisedProcess
+from streams.errors import HeadroomError
+from streams.settings import PREFIX, Settings
+
+_READY_SECONDS = 90.0
+
+
+class WorkerNotReadyError(HeadroomError):
+    """The worker did not get ready in time; the message ends with what it logged last."""
+
+
+@contextmanager
+def worker_process(
+    settings: Settings,
+    claim: Claim,
+    *,
+    name: str,
+    only: Collection[str] = AGENTS,
+    more: Mapping[str, object] | None = None,
+    wait: bool = True,
+) -> Iterator[SupervisedProcess]:
+    """A worker that replays a history; it ends with the block, and with this process.
+
+    Args:
+        settings: broker, topics and directories; its log goes into `embedded_dir`.
+        claim: of whoever starts it, held by it too.
+        name: the worker's.
+        only: agents to run.
+        more: further settings, by their name without the prefix.
+        wait: until it is ready.
+
+    Raises:
+        WorkerNotReadyError: it was waited for in vain.
+        EmbeddedPartError: it ended meanwhile.
+    """
+    (port,) = free_ports(1, [])
+    own = {
+        "KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "REPLICATION_FACTOR": settings.replication_factor,
+        "MIN_INSYNC_REPLICAS": settings.min_insync_replicas,
+        "PARTITIONS": settings.partitions,
+        "EMBEDDED_DIR": settings.embedded_dir,
+        "STATE_DIR": settings.state_dir,
+        "CLOCK": "replayed",
+        "WEB_PORT": port,
+        "WORKER_NAME": name,
+        **(more or {}),
+    }
+    process = SupervisedProcess(
+        "The worker",
+        [sys.executable, "-m", "agents.cli.main", "worker", "--only", ",".join(only)],
+        log=settings.embedded_dir / "worker.log",
+        claim=claim,
+        environment=os.environ | {PREFIX + key: str(value) for key, value in own.items()},
+    )
+    try:
+        if wait:
+            _wait_until_ready(process, port)
+        yield process
+    finally:
+        process.stop()
+
+
+def _wait_until_ready(process: SupervisedProcess, port: int) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        process.check()
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise WorkerNotReadyError(
+        f"the worker is not ready after {_READY_SECONDS:.0f} s; its log ends:\n{process.log_tail()}"
+    )
