@@ -10,7 +10,9 @@ from schemas.events import Day, Instant
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 _MICROSECONDS_PER_SECOND = 1_000_000
+_MICROSECONDS_PER_MINUTE = 60 * _MICROSECONDS_PER_SECOND
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60))
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _INSTANT = re.compile(
@@ -85,8 +87,7 @@ def format_instant(instant: Instant) -> str:
         MalformedDateError: not in the years 1 to 9999.
     """
     day, rest = divmod(instant, MICROSECONDS_PER_DAY)
-    seconds, microseconds = divmod(rest, _MICROSECONDS_PER_SECOND)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    text = f"{format_day(day)}T{hour:02d}:{minute:02d}:{second:02d}"
+    minute, rest = divmod(rest, _MICROSECONDS_PER_MINUTE)
+    second, microseconds = divmod(rest, _MICROSECONDS_PER_SECOND)
+    text = f"{format_day(day)}{_MINUTES[minute]}{second:02d}"
     return f"{text}.{microseconds:06d}Z" if microseconds else f"{text}Z"

@@ -155,7 +155,9 @@ class LedgerLane:
         self._changelog = changelog
         self._codec = codec
         self._books = books
-        self.outlet = Outlet(producer_config(settings))
+        self.outlet = Outlet(
+            producer_config(settings), wiring.metrics.decision_latency_seconds.observe
+        )
         self._group = Consumer({**client_config(settings), "group.id": self._app_id})
         self.lane = _lane(wiring, app, [source], self._open)
 

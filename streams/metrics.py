@@ -30,7 +30,9 @@ _SLOW = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 
 class Metrics:
-    """One worker's metrics. `before_scrape` callbacks set the gauges that are cheap to look up."""
+    """One worker's metrics. `before_scrape` callbacks set what is cheaper
+    to set once per scrape than per event.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

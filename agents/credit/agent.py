@@ -5,13 +5,11 @@ The rules are in `agents.credit.rules`. This file binds them to their topics.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aiokafka import ConsumerRecord
-from confluent_kafka import KafkaError, Message
 
 from agents.clock.agent import announce_business_days
 from agents.core.policy import Policy
@@ -25,9 +23,9 @@ from schemas.events import BusinessDayStarted, CreditLimitAlert, Event, OrderDec
 from streams.app import LedgerLane, Member, Wiring, batch_topic, build_app, member
 from streams.cloud_events import headers_of
 from streams.codec import Codec
-from streams.dead_letters import dead_letter
+from streams.dead_letters import FaultClass, dead_letter
 from streams.errors import InvalidMessage
-from streams.fast_lane.commit import Delivered, Flight, Outgoing
+from streams.fast_lane.commit import Outgoing
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.partition import Batch
 from streams.fast_lane.store import PartitionStore
@@ -52,9 +50,7 @@ def credit(wiring: Wiring, codec: Codec, policy: Policy) -> Member:
     @fail_stop
     async def decide(stream: Any) -> None:
         async for batch in lane.lane.batches(stream):
-            for record in batch:
-                desk.decide(record, batch)
-            desk.count()
+            desk.decide(batch)
 
     if wiring.settings.clock == "wall":
         announce_business_days(app, wiring, codec, lane.outlet)
@@ -70,7 +66,7 @@ def changelog_of(app_id: str) -> str:
 
 
 class CreditDesk:
-    """Applies the rules to a record and publishes what follows."""
+    """Applies the rules to records and publishes what follows."""
 
     def __init__(
         self, codec: Codec, policy: Policy, portfolio: Portfolio, metrics: Metrics
@@ -82,56 +78,38 @@ class CreditDesk:
         self._headers = headers_of("credit")
         self._decided: Counter[tuple[str, str]] = Counter()
         self._alerted: Counter[tuple[str, str]] = Counter()
-        self._events: Counter[str] = Counter()
+        self._events: Counter[type[Event]] = Counter()
         self._refused: Counter[str] = Counter()
+        metrics.before_scrape.append(self._count)
 
-    def decide(self, record: ConsumerRecord, batch: Batch) -> None:
-        """Fold one journal record into the state; what follows leaves at once."""
-        try:
-            event = self._codec.decode(record.value)
-        except InvalidMessage as fault:
-            self._refused[fault.reason] += 1
-            batch.publish(
-                dead_letter(record, reason=fault.reason, fault_class="message", detail=fault.detail)
-            )
-            return
-        self._events[type(event).__name__] += 1
-        if type(event) is BusinessDayStarted:
-            batch.close_the_books()  # the figures with which the day before ended
-        for effect in reduce(batch.ledger, event, self._policy):
-            match effect:
-                case AccountTouched():
-                    batch.touch(effect.account_id)
-                case OrderDecision():
-                    self._decided[effect.decision, next(iter(effect.reasons), "")] += 1
-                    batch.publish(
-                        self._outgoing(effect, effect.customer_id),
-                        self._timed(record.timestamp, batch.flight),
-                    )
-                case CreditLimitAlert():
-                    self._alerted[effect.threshold, effect.direction] += 1
-                    batch.publish(self._outgoing(effect, effect.customer_id))
-                case Refusal():
-                    self._refused[effect.reason] += 1
-                    batch.publish(
-                        dead_letter(
-                            record, reason=effect.reason, fault_class="rule", detail=effect.detail
-                        )
-                    )
-
-    def count(self) -> None:
-        """Hand the batch's counts to the metrics."""
-        metrics = self._metrics
-        for kind, number in self._events.items():
-            metrics.events.labels(JOURNAL, kind).inc(number)
-        for (decision, reason), number in self._decided.items():
-            metrics.order_decisions.labels(decision, reason).inc(number)
-        for (threshold, direction), number in self._alerted.items():
-            metrics.limit_alerts.labels(threshold, direction).inc(number)
-        for reason, number in self._refused.items():
-            metrics.dead_letters.labels(reason).inc(number)
-        for counter in (self._events, self._decided, self._alerted, self._refused):
-            counter.clear()
+    def decide(self, batch: Batch) -> None:
+        """Fold journal records into the state, one after the other; what follows leaves at once."""
+        ledger = batch.ledger
+        totals = self._portfolio.totals(ledger)
+        decode, policy, events = self._codec.decode, self._policy, self._events
+        for record in batch:
+            try:
+                event = decode(record.value)
+            except InvalidMessage as fault:
+                self._refuse(batch, record, fault.reason, "message", fault.detail)
+                continue
+            kind = type(event)
+            events[kind] += 1
+            if kind is BusinessDayStarted:
+                batch.close_the_books()  # the figures with which the day before ended
+            for effect in reduce(ledger, event, policy):
+                match effect:
+                    case AccountTouched():
+                        totals.move(effect.before, effect.after)
+                        batch.touch(effect.account_id)
+                    case OrderDecision():
+                        self._decided[effect.decision, next(iter(effect.reasons), "")] += 1
+                        batch.publish(self._outgoing(effect, effect.customer_id, record.timestamp))
+                    case CreditLimitAlert():
+                        self._alerted[effect.threshold, effect.direction] += 1
+                        batch.publish(self._outgoing(effect, effect.customer_id))
+                    case Refusal():
+                        self._refuse(batch, record, effect.reason, "rule", effect.detail)
 
     # ── what is said once per commit (`streams.fast_lane.partition.Books`) ──────────────────────
 
@@ -142,27 +120,41 @@ class CreditDesk:
             for account_id in keys
         ]
 
-    def closing(self, store: PartitionStore, keys: Iterable[str]) -> None:
-        self._portfolio.update(store, keys)
+    def closing(self, store: PartitionStore) -> None:
+        self._portfolio.save(store)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
-    def _outgoing(self, event: Event, customer_id: str) -> Outgoing:
+    def _refuse(
+        self,
+        batch: Batch,
+        record: ConsumerRecord,
+        reason: str,
+        fault_class: FaultClass,
+        detail: str,
+    ) -> None:
+        self._refused[reason] += 1
+        batch.publish(dead_letter(record, reason=reason, fault_class=fault_class, detail=detail))
+
+    def _count(self) -> None:
+        """Hand what was counted to the metrics."""
+        metrics = self._metrics
+        for kind, number in self._events.items():
+            metrics.events.labels(JOURNAL, kind.__name__).inc(number)
+        for (decision, reason), number in self._decided.items():
+            metrics.order_decisions.labels(decision, reason).inc(number)
+        for (threshold, direction), number in self._alerted.items():
+            metrics.limit_alerts.labels(threshold, direction).inc(number)
+        for reason, number in self._refused.items():
+            metrics.dead_letters.labels(reason).inc(number)
+        for counter in (self._events, self._decided, self._alerted, self._refused):
+            counter.clear()
+
+    def _outgoing(self, event: Event, customer_id: str, answers: int = 0) -> Outgoing:
         return Outgoing(
             topic_of(type(event).__name__),
             customer_id.encode(),
             self._codec.encode(event),
             self._headers(event),
+            answers=answers,
         )
-
-    def _timed(self, journalled_at: int, flight: Flight) -> Delivered:
-        """Hears of the decision's delivery and takes the time since the journal's record,
-        milliseconds.
-        """
-        observe = self._metrics.decision_latency_seconds.observe
-
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            observe(max(time.time() - journalled_at / 1000, 0.0))
-            flight.delivered(error, message)
-
-        return delivered

@@ -13,7 +13,7 @@ from agents.core.ledger import Ledger
 from agents.core.policy import Policy, in_minor
 from agents.core.refusal import Refusal
 from agents.credit import state
-from agents.credit.effects import Effect
+from agents.credit.effects import AccountTouched, Effect, Standing
 from agents.credit.positions import invoice_position, order_position
 from schemas.events import Day, Event, Instant, Minor
 
@@ -27,7 +27,9 @@ class Case:
         "account",
         "account_id",
         "at",
+        "before",
         "cause",
+        "closed",
         "effects",
         "ledger",
         "policy",
@@ -57,6 +59,8 @@ class Case:
         self.at: Instant = event.occurred_at
         self.cause = event.event_id
         self.effects = effects
+        self.before = self._standing()
+        self.closed: list[str] = []
 
     # ── figures ─────────────────────────────────────────────────────────────────────────────────
 
@@ -169,22 +173,37 @@ class Case:
 
     def wake_on(self, day: Day) -> None:
         """Have this account looked at when `day` begins."""
-        self.ledger.put(state.agenda_key(day, self.account_id), True)
+        key = state.agenda_key(day, self.account_id)
+        # Many invoices of an account fall due on one day: a look costs less than another change.
+        if self.ledger.get(key) is None:
+            self.ledger.put(key, True)
 
     def age(self) -> None:
         """Count what fell due since the account was last looked at as overdue."""
         account = self.account
-        if account.aged_to is not None and account.aged_to >= self.today:
+        aged_to = account.aged_to
+        if aged_to is not None and aged_to >= self.today:
             return
-        if account.oldest_due is not None and account.oldest_due < self.today:
-            start, end = state.due_range(self.account_id, account.aged_to, self.today)
-            for _, due in self.ledger.scan(start, end):
+        oldest = account.oldest_due
+        if oldest is not None and oldest < self.today:
+            first = None
+            start, end = state.due_range(self.account_id, aged_to, self.today)
+            for key, due in self.ledger.scan(start, end):
                 self.book(due.currency).overdue += due.amount
+                first = state.due_day(key) if first is None else first
+            if aged_to is None or oldest >= aged_to:
+                # Until now it was only known that nothing is older.
+                account.oldest_due = self._first_due() if first is None else first
         account.aged_to = self.today
 
     def close(self) -> None:
-        """Store the account."""
+        """Store the account, and say how it stands now."""
         self.ledger.put(state.account_key(self.account_id), self.account)
+        if self.closed:
+            forget_on = self.today + self.policy.remember_days
+            key = state.forget_key(forget_on, self.account_id, self.account.sequence)
+            self.ledger.put(key, self.closed)
+        self.effects.append(AccountTouched(self.account_id, self.before, self._standing()))
 
     def _index_due(self, invoice_id: str, invoice: state.Invoice, due_amount: Minor) -> None:
         account = self.account
@@ -200,23 +219,27 @@ class Case:
                 account.oldest_due = invoice.due_on
             return
         self.ledger.delete(key)
-        if invoice.due_on == account.oldest_due:
+        late = account.aged_to is not None and invoice.due_on < account.aged_to
+        if late and invoice.due_on == account.oldest_due:
             account.oldest_due = self._first_due()
 
     def _first_due(self) -> Day | None:
-        start, end = state.due_range(self.account_id, None, None)
-        for key, _ in self.ledger.scan(start, end):
-            return int(key[len(start) : len(start) + 8])
+        for key, _ in self.ledger.scan(*state.due_range(self.account_id, None, None)):
+            return state.due_day(key)
         return None
 
     def _closing(self, key: str, closed_on: Day | None, closed: bool) -> Day | None:
-        """The day on which a document closed; a new one puts its forgetting on the agenda."""
+        """The day on which a document closed; a new one is to be forgotten some day."""
         if not closed:
             return None
         if closed_on is None:
-            self.ledger.put(state.forget_key(self.today + self.policy.remember_days, key), True)
+            self.closed.append(key)
             return self.today
         return closed_on
+
+    def _standing(self) -> Standing:
+        account = self.account
+        return Standing(account.currency, self.exposure(), account.held_orders)
 
 
 def outgoing_id(account_id: str, sequence: int, cause: str, place: int | str) -> str:

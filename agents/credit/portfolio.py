@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from agents.credit.state import Account, Book, account_key
+from agents.credit.effects import Standing
 from schemas.events import Minor
 from schemas.money import exponent
 from streams.fast_lane.store import PartitionStore
@@ -23,6 +23,15 @@ class Totals(msgspec.Struct):
     exposure: dict[str, Minor] = {}
     held_orders: int = 0
 
+    def move(self, before: Standing, after: Standing) -> None:
+        """An account stood like this and stands like that now."""
+        self.held_orders += after.held_orders - before.held_orders
+        exposure = self.exposure
+        if before.exposure:
+            exposure[before.currency] = exposure.get(before.currency, 0) - before.exposure
+        if after.exposure:
+            exposure[after.currency] = exposure.get(after.currency, 0) + after.exposure
+
 
 class Portfolio:
     """The totals of each partition, stored with its state, so that a restart need not add up all
@@ -33,34 +42,8 @@ class Portfolio:
         self._metrics = metrics
         self._totals: WeakKeyDictionary[PartitionStore, Totals] = WeakKeyDictionary()
 
-    def update(self, store: PartitionStore, accounts: Iterable[str]) -> None:
-        """Take in what changed since the last commit in these accounts."""
-        totals = self._of(store)
-        changed = False
-        for account_id in accounts:
-            key = account_key(account_id)
-            for account, sign in ((store.committed(key), -1), (store.get(key), 1)):
-                if account is not None:
-                    _add(totals, account, sign)
-                    changed = True
-        if changed:
-            store.set_note(_NOTE, msgspec.msgpack.encode(totals))
-
-    def show(self, stores: Iterable[PartitionStore]) -> None:
-        """Set the gauges to the sum over these partitions."""
-        exposure: dict[str, Minor] = defaultdict(int)
-        held_orders = 0
-        for store in list(stores):
-            totals = self._of(store)
-            held_orders += totals.held_orders
-            for currency, minor in totals.exposure.items():
-                exposure[currency] += minor
-        self._metrics.orders_held.set(held_orders)
-        self._metrics.exposure_total.clear()
-        for currency, minor in exposure.items():
-            self._metrics.exposure_total.labels(currency).set(minor / 10 ** exponent(currency))
-
-    def _of(self, store: PartitionStore) -> Totals:
+    def totals(self, store: PartitionStore) -> Totals:
+        """Of one partition, to be changed with its accounts."""
         totals = self._totals.get(store)
         if totals is None:
             raw = store.note(_NOTE)
@@ -68,11 +51,20 @@ class Portfolio:
             self._totals[store] = totals
         return totals
 
+    def save(self, store: PartitionStore) -> None:
+        """Have the totals committed with the accounts that they are of."""
+        store.set_note(_NOTE, msgspec.msgpack.encode(self.totals(store)))
 
-def _add(totals: Totals, account: Account, sign: int) -> None:
-    totals.held_orders += sign * account.held_orders
-    exposure = account.books.get(account.currency, Book()).exposure()
-    if account.currency:
-        totals.exposure[account.currency] = (
-            totals.exposure.get(account.currency, 0) + sign * exposure
-        )
+    def show(self, stores: Iterable[PartitionStore]) -> None:
+        """Set the gauges to the sum over these partitions."""
+        exposure: dict[str, Minor] = defaultdict(int)
+        held_orders = 0
+        for store in list(stores):
+            totals = self.totals(store)
+            held_orders += totals.held_orders
+            for currency, minor in totals.exposure.items():
+                exposure[currency] += minor
+        self._metrics.orders_held.set(held_orders)
+        self._metrics.exposure_total.clear()
+        for currency, minor in exposure.items():
+            self._metrics.exposure_total.labels(currency).set(minor / 10 ** exponent(currency))

@@ -21,7 +21,7 @@ from agents.core.policy import Policy
 from agents.credit import customers, invoices, orders, payments, state
 from agents.credit.alerts import raise_and_clear_alerts
 from agents.credit.case import Case, outgoing_id, utilisation_text
-from agents.credit.effects import AccountTouched, Effect
+from agents.credit.effects import Effect
 from agents.credit.order_check import recheck_held_orders
 from schemas import events
 from schemas.dates import MICROSECONDS_PER_DAY
@@ -110,7 +110,6 @@ def _settle(case: Case) -> None:
     recheck_held_orders(case)
     raise_and_clear_alerts(case)
     case.close()
-    case.effects.append(AccountTouched(case.account_id))
 
 
 def _start_day(
@@ -124,7 +123,7 @@ def _start_day(
         return
     ledger.put(state.BUSINESS_DAY, event.date)
     due = list(ledger.scan(*state.agenda_until(event.date)))
-    woken = dict.fromkeys(state.after_day(key) for key, _ in due)
+    woken = dict.fromkeys(state.woken_account(key) for key, _ in due)
     for key, _ in due:
         ledger.delete(key)
     for account_id in woken:
@@ -138,16 +137,16 @@ def _start_day(
 
 def _forget(ledger: Ledger, today: Day, policy: Policy) -> None:
     """Drop documents that closed long enough ago; one that was opened again since stays."""
-    for key, _ in list(ledger.scan(*state.forget_until(today))):
+    for key, document_keys in list(ledger.scan(*state.forget_until(today))):
         ledger.delete(key)
-        document_key = state.after_day(key)
-        document = ledger.get(document_key)
-        if (
-            document is not None
-            and document.closed_on is not None
-            and document.closed_on + policy.remember_days <= today
-        ):
-            ledger.delete(document_key)
+        for document_key in document_keys:
+            document = ledger.get(document_key)
+            if (
+                document is not None
+                and document.closed_on is not None
+                and document.closed_on + policy.remember_days <= today
+            ):
+                ledger.delete(document_key)
 
 
 def _today(ledger: Ledger, event: Event) -> Day:

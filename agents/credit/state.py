@@ -10,7 +10,8 @@ thousand.
     {account} NUL h {placed} NUL {id}   index: held orders, oldest first
     NUL day                             the business day of this partition
     NUL g {day} NUL {account}           agenda: accounts for which that day changes something
-    NUL x {day} NUL {key}               agenda: closed documents that may be forgotten on that day
+    NUL x {day} NUL {account} NUL {n}   agenda: keys of the documents that the account's nth event
+                                        closed, to be forgotten on that day
 
 Values are mutable; a rule changes one and puts it again. Documents keep what was *booked* for them
 in the account's totals (`booked_...`), so that a change books the difference to what really stands
@@ -33,9 +34,11 @@ _VERSION = b"\x01"
 """First byte of every stored value. A version that reads more keeps reading this one."""
 
 
-class Record(msgspec.Struct, array_like=True, kw_only=False, omit_defaults=False):
+class Record(msgspec.Struct, array_like=True, kw_only=False, omit_defaults=False, gc=False):
     """Fields are stored by place: add new ones at the end, with a default, and old values still
     read.
+
+    The collector of cycles does not look at records: they hold none, and there are many.
     """
 
 
@@ -82,7 +85,8 @@ class Account(Record):
     aged_to: Day | None = None
     """Invoices due before this day are in `overdue`."""
     oldest_due: Day | None = None
-    """Due day of the oldest invoice in the due index."""
+    """Due day of the oldest invoice in the due index. While it is not before `aged_to` it is only a
+    bound, nothing is older: finding out more can wait until something is late."""
     held_orders: int = 0
     smallest_held: Minor = 0
     """No held order asks for less than this (it may be too low, never too high)."""
@@ -287,17 +291,23 @@ def agenda_until(day: Day) -> tuple[str, str]:
     return "\0g", f"\0g{day + 1:08d}"
 
 
-def forget_key(day: Day, document_key: str) -> str:
-    return f"\0x{day:08d}\0{document_key}"
+def forget_key(day: Day, account_id: str, sequence: int) -> str:
+    return f"\0x{day:08d}\0{account_id}\0{sequence}"
 
 
 def forget_until(day: Day) -> tuple[str, str]:
     return "\0x", f"\0x{day + 1:08d}"
 
 
-def after_day(agenda_or_forget_key: str) -> str:
-    """What a key of the agenda is about: the account, or the document's key."""
-    return agenda_or_forget_key[11:]
+def woken_account(agenda_key: str) -> str:
+    """The account in a key of the agenda."""
+    return agenda_key[11:]
+
+
+def due_day(due_key: str) -> Day:
+    """The due day in a key of the due index."""
+    at = due_key.index(NUL) + 2
+    return int(due_key[at : at + 8])
 
 
 def last_part(index_key: str) -> str:
@@ -317,7 +327,7 @@ _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "d": msgspec.msgpack.Decoder(Due),
     "h": msgspec.msgpack.Decoder(bool),
 }
-_PARTITION_DECODER = msgspec.msgpack.Decoder(int | bool)
+_PARTITION_DECODER = msgspec.msgpack.Decoder(int | bool | list[str])
 
 
 def encode(_key: str, value: Any) -> bytes:

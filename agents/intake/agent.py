@@ -40,7 +40,6 @@ def intake(wiring: Wiring, codec: Codec) -> Member:
             for record in batch:
                 for outgoing in journalist.write(record):
                     batch.publish(outgoing)
-            journalist.count()
 
     return member("intake", app, lane)
 
@@ -56,6 +55,7 @@ class Journalist:
         self._metrics = metrics
         self._events: Counter[tuple[str, str]] = Counter()
         self._refused: Counter[str] = Counter()
+        metrics.before_scrape.append(self._count)
 
     def write(self, record: ConsumerRecord) -> Iterator[Outgoing]:
         """The journal's record, one per partition for an event that concerns every account, or a
@@ -88,8 +88,8 @@ class Journalist:
         key = account.encode()
         yield Outgoing(JOURNAL, key, record.value, headers, partition_of(key, self._partitions))
 
-    def count(self) -> None:
-        """Hand the batch's counts to the metrics."""
+    def _count(self) -> None:
+        """Hand what was counted to the metrics."""
         for (topic, kind), number in self._events.items():
             self._metrics.events.labels(topic, kind).inc(number)
         for reason, number in self._refused.items():

@@ -23,7 +23,7 @@ from faust.types import TP
 from agents.sink.plan import Batch, Planner
 from streams.clickhouse import ClickHouseUnreachableError
 from streams.fast_lane import partition as lane
-from streams.fast_lane.commit import Delivered, Flight, Outgoing
+from streams.fast_lane.commit import Outgoing
 from streams.fast_lane.store import PartitionStore
 
 logger = logging.getLogger(__name__)
@@ -203,12 +203,8 @@ class SinkPartition:
     def store(self) -> PartitionStore:
         raise AttributeError("the sink has no state")
 
-    @property
-    def flight(self) -> Flight:
-        raise AttributeError("the sink publishes nothing")
-
-    def publish(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None:
-        del outgoing, delivered
+    def publish(self, outgoing: Outgoing) -> None:
+        del outgoing
         raise AttributeError("the sink publishes nothing")
 
     def close_the_books(self) -> None:

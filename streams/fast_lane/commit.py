@@ -61,6 +61,8 @@ class Outgoing(NamedTuple):
     partition: int = -1
     timestamp: int = 0
     """Milliseconds since 1970; 0: now."""
+    answers: int = 0
+    """Timestamp of the record that waits for this one, milliseconds since 1970; 0: none does."""
 
 
 class FencedError(HeadroomError):
@@ -112,17 +114,23 @@ class Flight:
 class Outlet:
     """The idempotent producer of an agent's outgoing events, with the thread that hears of their
     delivery.
+
+    Args:
+        config: of the client.
+        answered: hears of each answer how long it took, in seconds, until it was acknowledged.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], answered: Callable[[float], object] = lambda _: None
+    ) -> None:
         self._producer = Producer(dict(config))
+        self._answered = answered
         self._closed = False
         self._thread = threading.Thread(target=self._listen, name="outlet", daemon=True)
         self._thread.start()
 
-    def send(self, outgoing: Outgoing, flight: Flight, delivered: Delivered | None = None) -> None:
-        """Give a record to the producer; `delivered` hears of it instead of the flight, and must
-        tell the flight.
+    def send(self, outgoing: Outgoing, flight: Flight) -> None:
+        """Give a record to the producer; the flight hears of its delivery.
 
         Raises `KafkaException` for a record that the client itself refuses.
         """
@@ -133,7 +141,7 @@ class Outlet:
             value,
             outgoing.key,
             outgoing.partition,
-            delivered or flight.delivered,
+            self._timed(flight, outgoing.answers) if outgoing.answers else flight.delivered,
             timestamp=outgoing.timestamp,
             headers=outgoing.headers,  # type: ignore[arg-type]  # text would do too
         )
@@ -143,6 +151,16 @@ class Outlet:
         self._producer.flush(5.0)
         self._closed = True
         self._thread.join()
+
+    def _timed(self, flight: Flight, since: int) -> Delivered:
+        waited = time.time() - since / 1000
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            # What the client measured, not when this thread came to hear of it.
+            self._answered(max(waited + (message.latency() or 0.0), 0.0))
+            flight.delivered(error, message)
+
+        return delivered
 
     def _listen(self) -> None:
         # Each time this thread wakes up, the event loop has to hand over Python's lock. So it hears
@@ -164,8 +182,8 @@ class Guarantee(Protocol):
         """The flight that is boarding."""
         ...
 
-    def send(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None:
-        """An event of the step that is being computed."""
+    def send(self, outgoing: Outgoing) -> None:
+        """An event of the step that was computed."""
         ...
 
     def seal(self) -> Flight:
@@ -229,8 +247,8 @@ class EffectivelyOnce:
             lambda: self._producer.init_transactions(_CALL_SECONDS), give_up_after=None
         )
 
-    def send(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None:
-        self._outlet.send(outgoing, self._flight, delivered)
+    def send(self, outgoing: Outgoing) -> None:
+        self._outlet.send(outgoing, self._flight)
 
     @property
     def flight(self) -> Flight:

@@ -22,7 +22,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
 from streams.errors import HeadroomError
-from streams.fast_lane.commit import Delivered, Flight, Guarantee, Outgoing, Outlet
+from streams.fast_lane.commit import Flight, Guarantee, Outgoing, Outlet
 from streams.fast_lane.store import PartitionStore
 from streams.fast_lane.transport import Fetched, consumer_of
 
@@ -40,10 +40,8 @@ class Books(Protocol):
         """
         ...
 
-    def closing(self, store: PartitionStore, keys: Iterable[str]) -> None:
-        """The state is about to be frozen; `keys` were touched since the last time,
-        `store.committed` tells how it was.
-        """
+    def closing(self, store: PartitionStore) -> None:
+        """The state is about to be frozen: what is kept beside the ledger belongs into it."""
         ...
 
 
@@ -73,14 +71,9 @@ class Batch:
         """The state. Raises `AttributeError` in an agent that has none."""
         return self._partition.store
 
-    @property
-    def flight(self) -> Flight:
-        """Of which what the step publishes is a part."""
-        return self._partition.flight
-
-    def publish(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None:
-        """Send an event; it leaves now. `delivered` hears when it is acknowledged."""
-        self._partition.publish(outgoing, delivered)
+    def publish(self, outgoing: Outgoing) -> None:
+        """Send an event: all that a step publishes leaves together when the step is done."""
+        self._partition.publish(outgoing)
 
     def touch(self, key: str) -> None:
         """What is said of `key` once per commit has to be said anew."""
@@ -108,9 +101,6 @@ class Partition(Protocol):
     def next_offset(self) -> int | None: ...
 
     @property
-    def flight(self) -> Flight: ...
-
-    @property
     def in_flight_bytes(self) -> int: ...
 
     @property
@@ -123,7 +113,7 @@ class Partition(Protocol):
 
     def finish(self, end: int, size: int) -> None: ...
 
-    def publish(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None: ...
+    def publish(self, outgoing: Outgoing) -> None: ...
 
     def close_the_books(self) -> None: ...
 
@@ -155,6 +145,7 @@ class _Steps:
         self.stepping = False
         self.touched: dict[str, None] = {}
         self.last_record_at = time.time()
+        self._outbox: list[Outgoing] = []
         self._committing = asyncio.Lock()
         self._committing_bytes = 0
         self._uncommitted_since: float | None = None
@@ -166,6 +157,10 @@ class _Steps:
         if self._committing_since is not None:
             return self._committing_since
         return self._uncommitted_since
+
+    def publish(self, outgoing: Outgoing) -> None:
+        # One by one, each would make a request to the brokers of its own.
+        self._outbox.append(outgoing)
 
     async def _between_steps(self) -> None:
         while self.stepping:  # noqa: ASYNC110  next turn of the loop, as a rule
@@ -189,7 +184,6 @@ class LedgerPartition(_Steps):
         self._guarantee = guarantee
         self._executor = executor
         self._books = books
-        self._touched_since_commit: dict[str, None] = {}
         self._next_offset = next_offset
         self._committed_offset = next_offset
         self._latest: list[Outgoing] = []
@@ -201,10 +195,6 @@ class LedgerPartition(_Steps):
     @property
     def next_offset(self) -> int | None:
         return self._next_offset
-
-    @property
-    def flight(self) -> Flight:
-        return self._guarantee.flight
 
     @property
     def in_flight_bytes(self) -> int:
@@ -222,6 +212,9 @@ class LedgerPartition(_Steps):
         return Batch(self, new)
 
     def finish(self, end: int, size: int) -> None:
+        for outgoing in self._outbox:
+            self._guarantee.send(outgoing)
+        self._outbox.clear()
         self._next_offset = end
         self._store.advance(end)
         self._guarantee.flight.size += size
@@ -230,13 +223,9 @@ class LedgerPartition(_Steps):
         self._store.trim()
         self.stepping = False
 
-    def publish(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None:
-        self._guarantee.send(outgoing, delivered)
-
     def close_the_books(self) -> None:
         if self._books is not None and self.touched:
             self._latest.extend(self._books.figures(self._store, self.touched))
-            self._touched_since_commit.update(self.touched)
             self.touched.clear()
 
     @property
@@ -255,8 +244,7 @@ class LedgerPartition(_Steps):
             started = time.monotonic()
             self.close_the_books()
             if self._books is not None:
-                self._books.closing(self._store, self._touched_since_commit)
-                self._touched_since_commit.clear()
+                self._books.closing(self._store)
             latest, self._latest = self._latest, []
             snapshot = self._store.snapshot()
             flight = self._guarantee.seal()
@@ -310,10 +298,6 @@ class PassPartition(_Steps):
         return self._next_offset
 
     @property
-    def flight(self) -> Flight:
-        return self._flight
-
-    @property
     def in_flight_bytes(self) -> int:
         return self._committing_bytes + self._flight.size
 
@@ -322,14 +306,14 @@ class PassPartition(_Steps):
         return Batch(self, records)
 
     def finish(self, end: int, size: int) -> None:
+        for outgoing in self._outbox:
+            self._outlet.send(outgoing, self._flight)
+        self._outbox.clear()
         self._next_offset = end
         self._flight.size += size
         if self._uncommitted_since is None:
             self._uncommitted_since = time.monotonic()
         self.stepping = False
-
-    def publish(self, outgoing: Outgoing, delivered: Delivered | None = None) -> None:
-        self._outlet.send(outgoing, self._flight, delivered)
 
     def close_the_books(self) -> None:
         """There are none."""

@@ -183,13 +183,6 @@ class PartitionStore:
 
     # ── beside the ledger ───────────────────────────────────────────────────────────────────────
 
-    def committed(self, key: str) -> Any:
-        """A fresh copy of the value as it stands on disk, so before what was not yet committed;
-        None if none.
-        """
-        raw = self._db.get(key.encode())
-        return None if raw is None else self._decode(key, raw)
-
     def note(self, name: str) -> bytes | None:
         """Bytes that the agent keeps beside its ledger, committed with it."""
         raw = self._notes.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from pathlib import Path
 
 from credit.credit_oracle import Worth, worth
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from agents.core.ledger import MemoryLedger
 from agents.core.policy import parse_policy
 from agents.credit import state
-from agents.credit.effects import AccountTouched, Effect
+from agents.credit.effects import AccountTouched, Effect, Standing
 from agents.credit.rules import figures, reduce
 from schemas import events as ev
 from schemas.events import CreditLimitAlert, Event, ExposureChanged, OrderDecision
@@ -78,6 +79,33 @@ def test_what_is_booked_for_documents_adds_up_to_the_totals(history: list[Event]
     sums.overdue = overdue
     assert account.books.get("EUR", state.Book()) == sums
     assert account.held_orders == held == len(list(ledger.scan(*state.held_range(CUSTOMER))))
+
+
+@given(histories())
+def test_the_oldest_late_day_is_that_of_the_oldest_late_invoice(history: list[Event]) -> None:
+    ledger = MemoryLedger()
+    for event in history:
+        reduce(ledger, event, POLICY)
+        account: state.Account = ledger.get(state.account_key(CUSTOMER))
+        today = ledger.get(state.BUSINESS_DAY) or account.aged_to
+        due_days = [
+            invoice.due_on
+            for _, invoice in ledger.scan(f"{CUSTOMER}\0i", f"{CUSTOMER}\0j")
+            if invoice.booked_due
+        ]
+        oldest = min(due_days, default=today)
+        published = figures(ledger, CUSTOMER, POLICY)
+        assert published.oldest_overdue_days == max(today - oldest, 0)
+
+
+@given(histories())
+def test_what_accounts_say_of_their_change_adds_up_to_how_they_stand(history: list[Event]) -> None:
+    ledger, effects = run(history)
+    moves = [effect for effect in effects if isinstance(effect, AccountTouched)]
+    published = figures(ledger, CUSTOMER, POLICY)
+    assert sum(m.after.exposure - m.before.exposure for m in moves) == published.exposure
+    assert sum(m.after.held_orders - m.before.held_orders for m in moves) == published.held_orders
+    assert all(one.after == other.before for one, other in pairwise(moves))
 
 
 @given(histories())
@@ -280,4 +308,5 @@ def test_touched_accounts_are_told() -> None:
             )
         ]
     )
-    assert effects == [AccountTouched(CUSTOMER)]
+    nothing = Standing("", 0, 0)
+    assert effects == [AccountTouched(CUSTOMER, nothing, Standing("EUR", 0, 0))]

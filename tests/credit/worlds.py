@@ -27,7 +27,7 @@ def histories(draw: st.DrawFn, *, max_events: int = 30) -> list[Event]:
             draw(_amounts),
             draw(st.sampled_from([None, None, *orders])),
             draw(st.booleans()),
-            draw(st.integers(-60, 60)),
+            draw(st.integers(-60, 60) | st.integers(0, 7)),  # the events span a week
         )
         for n in range(3)
     }

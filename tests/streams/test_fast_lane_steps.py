@@ -31,17 +31,20 @@ class Recorded:
 
     def __init__(self) -> None:
         self.flight = Flight()
+        self.sent: list[Outgoing] = []
+        self.changes: list[Any] = []
         self.commits: list[tuple[int, list[Outgoing]]] = []
 
-    def send(self, outgoing: Outgoing, delivered: Any = None) -> None:
-        del outgoing, delivered
+    def send(self, outgoing: Outgoing) -> None:
+        self.sent.append(outgoing)
 
     def seal(self) -> Flight:
         sealed, self.flight = self.flight, Flight()
         return sealed
 
     def commit(self, flight: Flight, changes: Any, next_offset: int, latest: Any) -> int:
-        del flight, changes
+        del flight
+        self.changes.append(changes)
         self.commits.append((next_offset, list(latest)))
         return len(self.commits)
 
@@ -50,17 +53,16 @@ class Recorded:
 
 
 class TouchedKeys:
-    """Says each touched key with its value now, and notes what was touched per commit."""
+    """Says each touched key with its value now, and notes how far each commit goes."""
 
     def __init__(self) -> None:
-        self.closed: list[list[str]] = []
+        self.closed: list[int | None] = []
 
     def figures(self, store: PartitionStore, keys: Any) -> list[Outgoing]:
         return [Outgoing("figures", key.encode(), store.get(key), []) for key in keys]
 
-    def closing(self, store: PartitionStore, keys: Any) -> None:
-        del store
-        self.closed.append(list(keys))
+    def closing(self, store: PartitionStore) -> None:
+        self.closed.append(store.next_offset)
 
 
 @pytest.fixture
@@ -137,9 +139,26 @@ def test_a_step_in_the_agents_hands_is_not_committed(partition: LedgerPartition)
         batch.ledger.put("A", b"whole")
         partition.finish(101, 10)
         await committing
-        assert partition.store.committed("A") == b"whole"
+        guarantee: Any = partition._guarantee
+        assert guarantee.changes[-1][b"A"] == b"whole"
 
     asyncio.run(story())
+
+
+def test_what_a_step_publishes_leaves_together_when_it_is_done(
+    partition: LedgerPartition,
+) -> None:
+    guarantee: Any = partition._guarantee
+    first, second = (Outgoing("out", key, b"", []) for key in (b"1", b"2"))
+    batch = partition.begin([record(100)])
+    batch.publish(first)
+    batch.publish(second)
+    assert guarantee.sent == []
+    partition.finish(101, 10)
+    assert guarantee.sent == [first, second]
+    partition.begin([record(101)])
+    partition.finish(102, 10)
+    assert guarantee.sent == [first, second]
 
 
 def test_figures_are_said_once_per_commit_and_before_a_day_begins(
@@ -164,7 +183,7 @@ def test_figures_are_said_once_per_commit_and_before_a_day_begins(
         (101, [(b"A", b"1"), (b"A", b"2"), (b"B", None)]),
         (102, []),
     ]
-    assert books.closed == [["A", "B"], []]
+    assert books.closed == [101, 102]
 
 
 def test_what_is_under_way_counts_until_it_is_committed(partition: LedgerPartition) -> None:
