@@ -39,10 +39,6 @@ _STUCK_SECONDS = 30.0
 _DEAD_SECONDS = 300.0
 """A commit that takes so long will not come any more: the worker should be started anew."""
 _STOP_SECONDS = 30.0
-_SWITCH_SECONDS = 0.001
-"""Python gives up its lock after so long when another thread wants it. The default, 5 ms, is what
-an event may take all in all, and the consumer, the producers and the agents are threads.
-"""
 _GARBAGE_THRESHOLDS = (20_000, 20, 50)
 
 
@@ -58,7 +54,6 @@ def run_worker(settings: Settings, only: Collection[str] = AGENTS) -> None:
         raise ConfigurationError(
             f"no such agent: {', '.join(unknown)} (there are {', '.join(AGENTS)})"
         )
-    sys.setswitchinterval(_SWITCH_SECONDS)
     _tame_the_log(settings)
     # Faust makes loops of its own for its threads, so the policy is set and not only this loop.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

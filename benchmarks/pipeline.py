@@ -44,6 +44,7 @@ from streams.topics import TopicSpec, apply, catalogue_topics
 
 CUSTOMERS = 2_000
 _PATIENCE_SECONDS = 90.0
+_WARM_UP_SECONDS = 1.0
 _DECISIONS = topic_of("OrderDecision")
 _ORDERS = topic_of("OrderPlaced")
 _COORDINATOR_SOUGHT = (
@@ -228,7 +229,10 @@ def _latencies(bench: Bench, per_second: int, seconds: int) -> list[Latency]:
 def _latency(
     bench: Bench, name: str, into: str, out: str, count: int, per_second: int, seed: int
 ) -> Latency:
-    """Send orders at a steady rate; take the time of each until its answer is read."""
+    """Send orders at a steady rate; take the time of each until its answer is read.
+
+    The first second only warms up: clients look for their brokers then.
+    """
     bench.tell(f"{name}, {per_second} a second")
     sent: dict[str, float] = {}
     taken: list[float] = []
@@ -241,15 +245,17 @@ def _latency(
             if message is not None and message.error() is None:
                 now = time.perf_counter()
                 began = sent.pop(_order_of(bench, message), None)
-                if began is not None:
+                if began is not None and began >= counts_from:
                     taken.append(now - began)
 
+    warm_up = int(_WARM_UP_SECONDS * per_second)
+    start = time.perf_counter()
+    counts_from = start + _WARM_UP_SECONDS
     reader = threading.Thread(target=read, name="bench-reader", daemon=True)
     reader.start()
     producer = Producer(producer_config(bench.settings))
     headers: Any = headers_of("bench")(next(iter(orders(1, 1))))
-    start = time.perf_counter()
-    for number, order in enumerate(orders(count, CUSTOMERS, seed)):
+    for number, order in enumerate(orders(count + warm_up, CUSTOMERS, seed)):
         pause = start + number / per_second - time.perf_counter()
         if pause > 0:
             time.sleep(pause)

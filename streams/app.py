@@ -15,6 +15,7 @@ from faust.app.base import BootStrategy
 from faust.types import TP
 
 from streams.fast_lane.commit import EffectivelyOnce, Outlet
+from streams.fast_lane.fetch import Fetch
 from streams.fast_lane.lane import Lane
 from streams.fast_lane.partition import Books, CommitOffset, LedgerPartition, PassPartition
 from streams.fast_lane.restore import OpeningAbandonedError, restore
@@ -24,7 +25,6 @@ from streams.kafka_client import TopicFacts, client_config, faust_credentials, p
 from streams.metrics import Metrics
 from streams.settings import Settings
 
-_FETCH_BYTES = 1 << 20
 _STREAM_BATCHES = 1_000_000
 """Faust's own bound on what waits for an agent. It counts messages and naps for a second when it is
 reached; the lane bounds bytes instead, before anything is fetched."""
@@ -86,7 +86,6 @@ def build_app(wiring: Wiring, agent: str, *, has_leader: bool = False) -> faust.
         broker_rebalance_timeout=30.0,
         consumer_group_instance_id=settings.instance_id or None,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=_FETCH_BYTES,
         datadir=faust_directory,
         key_serializer="raw",
         value_serializer="raw",
@@ -100,7 +99,8 @@ def build_app(wiring: Wiring, agent: str, *, has_leader: bool = False) -> faust.
         web_enabled=False,
     )
     # Set, not looked up by name: an entry point would depend on how the package was installed.
-    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    fetch = Fetch(client_config(settings), app_id)
+    app.transport = BatchTransport(app.conf.broker_consumer, app, fetch=fetch)
     return app
 
 

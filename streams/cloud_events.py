@@ -23,6 +23,8 @@ TYPE = "ce_type"
 SOURCE = "ce_source"
 TIME = "ce_time"
 CONTENT_TYPE = "content-type"
+ORIGIN = "headroom_origin"
+"""Ours, on the journal: the input record behind it, `<topic>@<uuid>:<partition>:<offset>`."""
 
 
 class Attributes(msgspec.Struct, frozen=True):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from aiokafka import ConsumerRecord
-
 from schemas.catalogue import DEAD_LETTERS
 from streams.fast_lane.commit import Headers, Outgoing
+from streams.fast_lane.fetch import Record
 from streams.fast_lane.partition import origin_of
 
 FaultClass = Literal["message", "rule"]
 """`message`: the bytes are no event. `rule`: they are one, and it breaks a rule of the business."""
 
 
-def dead_letter(
-    record: ConsumerRecord, *, reason: str, fault_class: FaultClass, detail: str
-) -> Outgoing:
+def dead_letter(record: Record, *, reason: str, fault_class: FaultClass, detail: str) -> Outgoing:
     """A record as it goes to the dead letters: key, value, timestamp and headers as they were, ours
     behind them.
 

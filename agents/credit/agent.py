@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from aiokafka import ConsumerRecord
-
 from agents.clock.agent import announce_business_days
 from agents.core.policy import Policy
 from agents.core.refusal import Refusal
@@ -27,6 +25,7 @@ from streams.dead_letters import FaultClass, dead_letter
 from streams.errors import InvalidMessage
 from streams.fast_lane.commit import Outgoing
 from streams.fast_lane.fail_stop import fail_stop
+from streams.fast_lane.fetch import Record
 from streams.fast_lane.partition import Batch
 from streams.fast_lane.store import PartitionStore
 from streams.metrics import Metrics
@@ -128,7 +127,7 @@ class CreditDesk:
     def _refuse(
         self,
         batch: Batch,
-        record: ConsumerRecord,
+        record: Record,
         reason: str,
         fault_class: FaultClass,
         detail: str,

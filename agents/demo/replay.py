@@ -21,10 +21,9 @@ from agents.simulate import business_day
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import Day, Event, OrderPlaced
-from streams.cloud_events import headers_of
+from streams.cloud_events import ORIGIN, headers_of
 from streams.codec import Codec
 from streams.errors import HeadroomError
-from streams.fast_lane.partition import ORIGIN_HEADER
 
 _PATIENCE_SECONDS = 60.0
 _DRAIN_SECONDS = 20.0
@@ -126,7 +125,7 @@ class Outputs:
         if error is not None:
             raise KafkaException(error)
         if message.topic() == JOURNAL:
-            if any(name == ORIGIN_HEADER for name, _ in message.headers() or ()):
+            if any(name == ORIGIN for name, _ in message.headers() or ()):
                 with self._more:
                     self._journaled += 1
                     self._more.notify_all()

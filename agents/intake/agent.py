@@ -10,18 +10,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aiokafka import ConsumerRecord
-
 from agents.intake.rules import account_of, check
 from schemas.catalogue import INPUT_TOPICS, JOURNAL
 from streams.app import Member, PassLane, Wiring, batch_topic, build_app, member
-from streams.cloud_events import headers_of
+from streams.cloud_events import ORIGIN, headers_of
 from streams.codec import Codec
 from streams.dead_letters import dead_letter
 from streams.errors import InvalidMessage
 from streams.fast_lane.commit import Outgoing
 from streams.fast_lane.fail_stop import fail_stop
-from streams.fast_lane.partition import ORIGIN_HEADER
+from streams.fast_lane.fetch import Record
 from streams.kafka_client import TopicFacts
 from streams.metrics import Metrics
 from streams.partitioning import partition_of
@@ -57,7 +55,7 @@ class Journalist:
         self._refused: Counter[str] = Counter()
         metrics.before_scrape.append(self._count)
 
-    def write(self, record: ConsumerRecord) -> Iterator[Outgoing]:
+    def write(self, record: Record) -> Iterator[Outgoing]:
         """The journal's record, one per partition for an event that concerns every account, or a
         dead letter.
         """
@@ -79,7 +77,7 @@ class Journalist:
         self._events[record.topic, type(event).__name__] += 1
         headers = self._headers(event)
         origin = f"{self._sources[record.topic]}:{record.partition}:{record.offset}"
-        headers.append((ORIGIN_HEADER, origin.encode()))
+        headers.append((ORIGIN, origin.encode()))
         account = account_of(event)
         if account is None:
             for partition in range(self._partitions):

@@ -16,7 +16,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 
-from aiokafka import ConsumerRecord
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from faust.types import TP
 
@@ -24,6 +23,7 @@ from agents.sink.plan import Batch, Planner
 from streams.clickhouse import ClickHouseUnreachableError
 from streams.fast_lane import partition as lane
 from streams.fast_lane.commit import Outgoing
+from streams.fast_lane.fetch import Record
 from streams.fast_lane.store import PartitionStore
 
 logger = logging.getLogger(__name__)
@@ -117,13 +117,13 @@ class SinkPartition:
 
     # ── taking in ───────────────────────────────────────────────────────────────────────────────
 
-    def take(self, records: Sequence[ConsumerRecord]) -> None:
+    def take(self, records: Sequence[Record]) -> None:
         """Turn the step's records into rows."""
         if not self._open.records:
             self._opened_at = time.monotonic()
         self._planner.extend(self._open, records)
 
-    def begin(self, records: Sequence[ConsumerRecord]) -> lane.Batch:
+    def begin(self, records: Sequence[Record]) -> lane.Batch:
         self.stepping = True
         return lane.Batch(self, records)
 

@@ -28,6 +28,7 @@ from agents.sink.rows import (
 from schemas.catalogue import DEAD_LETTERS
 from schemas.events import Event
 from schemas.money import UnknownCurrencyError
+from streams.cloud_events import ORIGIN
 
 UNREADABLE = "unreadable"
 """Reason of a dead letter that the sink itself wrote: it could not read the record."""
@@ -147,7 +148,7 @@ class Planner:
                 record.timestamp,
                 text_of(headers.get("headroom_reason")),
                 text_of(headers.get("headroom_class")),
-                headers.get("headroom_detail", b""),
+                headers.get("headroom_detail") or b"",
                 text_of(headers.get("headroom_original_topic")),
                 number_of(headers.get("headroom_original_partition")),
                 number_of(headers.get("headroom_original_offset")),
@@ -162,8 +163,8 @@ class Planner:
     def _journal_row(self, record: Record, event: Event) -> Row:
         origin = b""
         for name, header in record.headers:
-            if name == "headroom_origin":
-                origin = header
+            if name == ORIGIN:
+                origin = header or b""
         return (
             record.offset,
             record.timestamp,

@@ -18,7 +18,7 @@ Row = tuple[Any, ...]
 
 
 class Record(Protocol):
-    """What the plan needs of a record; aiokafka's `ConsumerRecord` has it."""
+    """What the plan needs of a record; `streams.fast_lane.fetch.Record` has it."""
 
     @property
     def offset(self) -> int: ...
@@ -32,7 +32,7 @@ class Record(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 def _decision(record: Record, event: events.OrderDecision) -> Row:

@@ -47,7 +47,7 @@ _CALL_SECONDS = 10.0
 _RETRY_SECONDS = 0.2
 _LISTEN_SECONDS = 0.003
 
-Headers = list[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 Delivered = Callable[[KafkaError | None, Message], None]
 
 

@@ -24,9 +24,10 @@ import faust
 from faust.types import TP
 
 from streams.fast_lane.fail_stop import fail_stop
+from streams.fast_lane.fetch import Fetched
 from streams.fast_lane.partition import Batch, Partition, unseen
 from streams.fast_lane.restore import OpeningAbandonedError
-from streams.fast_lane.transport import BatchTransport, Fetched, consumer_of
+from streams.fast_lane.transport import BatchTransport, consumer_of
 from streams.metrics import Metrics, partition_label
 
 logger = logging.getLogger(__name__)
@@ -85,9 +86,8 @@ class Lane:
         self._step_records = 64
         transport = app.transport
         assert isinstance(transport, BatchTransport)  # noqa: S101  what `build_app` gave it
-        self._transport = transport
-        transport.batch_topics = self._topics
-        transport.gate = self._open_partitions
+        self._fetch = transport.fetch
+        self._fetch.may_read = self._may_read
         metrics.before_scrape.append(self._show_lag)
         app.on_partitions_assigned.connect(self._assigned)  # type: ignore[arg-type]
         app.on_partitions_revoked.connect(self._revoked)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ class Lane:
         """The stream's records as steps, each of one partition, in the partition's order."""
         async for event in stream.events():
             fetched: Fetched = event.value
-            self._transport.queued_bytes -= fetched.size
+            self._fetch.queued_bytes -= fetched.size
             message = event.message
             tp = TP(message.topic, message.partition)
             partition = self._partitions.get(tp)
@@ -146,20 +146,19 @@ class Lane:
         await self._commit_all()
         for tp in list(self._partitions):
             await self._close(tp)
+        await self._fetch.stop()
         if self._committer is not None:
             self._committer.cancel()
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
-    def _open_partitions(self) -> Collection[TP]:
-        """Asked by the consumer's thread before it takes records."""
-        if (
-            not self._accepting
-            or self._transport.queued_bytes >= self._in_flight_bytes // _READ_AHEAD_SHARE
-            or self._in_flight() >= self._in_flight_bytes
-        ):
-            return ()
-        return self._partitions.keys()
+    def _may_read(self) -> bool:
+        """Asked by the reader's thread before it takes records."""
+        return (
+            self._accepting
+            and self._fetch.queued_bytes < self._in_flight_bytes // _READ_AHEAD_SHARE
+            and self._in_flight() < self._in_flight_bytes
+        )
 
     def _current(self, generation: int) -> bool:
         return self._accepting and generation == self._generation == self.app.consumer_generation_id
@@ -185,7 +184,7 @@ class Lane:
         """Set each partition's lag: how old the last record taken in is, while there are more."""
         now = time.time()
         for tp, partition in self._partitions.items():
-            end = self.app.consumer.highwater(tp)
+            end = self._fetch.end_of(tp)
             behind = end is not None and end > (partition.next_offset or 0)
             self._metrics.consumer_lag_seconds.labels(
                 partition_label(str(self.app.conf.id), tp)
@@ -209,7 +208,10 @@ class Lane:
         self._accepting = True
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_forever())
+            self._fetch.start()
         logger.info("%s: %s partitions assigned", self.app.conf.id, len(wanted))
+        for tp, partition in self._partitions.items():
+            self._fetch.open(tp, partition.next_offset)
         for tp in sorted(wanted - self._partitions.keys()):
             self._opening[tp] = asyncio.create_task(self._open(tp))
 
@@ -221,7 +223,8 @@ class Lane:
         del revoked  # always all of them
         self._accepting = False
         self._wanted = frozenset()
-        self._transport.queued_bytes = 0  # Faust has thrown away what waited
+        self._fetch.close_all()
+        self._fetch.queued_bytes = 0  # Faust has thrown away what waited
         await self._finish_opening()
         if self._is_member():
             await self._commit_all()
@@ -257,6 +260,7 @@ class Lane:
             return
         self._metrics.recovery_seconds.observe(time.monotonic() - started)
         self._partitions[tp] = partition
+        self._fetch.open(tp, partition.next_offset)
 
     async def _finish_opening(self) -> None:
         """Wait for openings under way, which notice that they are not wanted."""
@@ -265,6 +269,7 @@ class Lane:
             await asyncio.sleep(0.01)
 
     async def _close(self, tp: TP) -> None:
+        self._fetch.close(tp)
         await self._partitions.pop(tp).close()
         self._metrics.forget_partition(self.app.conf.id, tp)
 

@@ -16,19 +16,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any, Protocol
 
-from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError as ConsumerKafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
+from streams.cloud_events import ORIGIN
 from streams.errors import HeadroomError
 from streams.fast_lane.commit import Flight, Guarantee, Outgoing, Outlet
+from streams.fast_lane.fetch import Fetched, Record
 from streams.fast_lane.store import PartitionStore
-from streams.fast_lane.transport import Fetched, consumer_of
+from streams.fast_lane.transport import consumer_of
 
 logger = logging.getLogger(__name__)
-
-ORIGIN_HEADER = "headroom_origin"
 
 
 class Books(Protocol):
@@ -59,11 +58,11 @@ class Batch:
 
     __slots__ = ("_partition", "records")
 
-    def __init__(self, partition: Partition, records: Sequence[ConsumerRecord]) -> None:
+    def __init__(self, partition: Partition, records: Sequence[Record]) -> None:
         self._partition = partition
         self.records = records
 
-    def __iter__(self) -> Iterator[ConsumerRecord]:
+    def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
 
     @property
@@ -109,7 +108,7 @@ class Partition(Protocol):
     @property
     def wants_commit(self) -> bool: ...
 
-    def begin(self, records: Sequence[ConsumerRecord]) -> Batch: ...
+    def begin(self, records: Sequence[Record]) -> Batch: ...
 
     def finish(self, end: int, size: int) -> None: ...
 
@@ -122,7 +121,7 @@ class Partition(Protocol):
     async def close(self) -> None: ...
 
 
-def unseen(partition: Partition, fetched: Fetched) -> Sequence[ConsumerRecord]:
+def unseen(partition: Partition, fetched: Fetched) -> Sequence[Record]:
     """The records that are not in the state yet. Raises `GapError` when some before them never
     came.
     """
@@ -200,7 +199,7 @@ class LedgerPartition(_Steps):
     def in_flight_bytes(self) -> int:
         return self._committing_bytes + self._guarantee.flight.size
 
-    def begin(self, records: Sequence[ConsumerRecord]) -> Batch:
+    def begin(self, records: Sequence[Record]) -> Batch:
         """The step's batch: repeats of input records that are in the state already are left out."""
         self.stepping = True
         is_repeat = self._store.is_repeat
@@ -301,7 +300,7 @@ class PassPartition(_Steps):
     def in_flight_bytes(self) -> int:
         return self._committing_bytes + self._flight.size
 
-    def begin(self, records: Sequence[ConsumerRecord]) -> Batch:
+    def begin(self, records: Sequence[Record]) -> Batch:
         self.stepping = True
         return Batch(self, records)
 
@@ -371,12 +370,12 @@ class CommitOffset:
         return True
 
 
-def origin_of(record: ConsumerRecord) -> tuple[str, int] | None:
+def origin_of(record: Record) -> tuple[str, int] | None:
     """The input partition (`<topic>@<uuid>:<partition>`) and offset that a journal record comes
     from, if any.
     """
     for name, raw in record.headers:
-        if name == ORIGIN_HEADER:
+        if name == ORIGIN and raw is not None:
             source, _, offset = raw.decode().rpartition(":")
             return source, int(offset)
     return None

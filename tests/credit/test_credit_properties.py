@@ -87,7 +87,7 @@ def test_the_oldest_late_day_is_that_of_the_oldest_late_invoice(history: list[Ev
     for event in history:
         reduce(ledger, event, POLICY)
         account: state.Account = ledger.get(state.account_key(CUSTOMER))
-        today = ledger.get(state.BUSINESS_DAY) or account.aged_to
+        today: int = ledger.get(state.BUSINESS_DAY) or account.aged_to or 0
         due_days = [
             invoice.due_on
             for _, invoice in ledger.scan(f"{CUSTOMER}\0i", f"{CUSTOMER}\0j")

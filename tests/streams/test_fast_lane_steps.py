@@ -13,9 +13,9 @@ import pytest
 from faust.types import TP
 
 from streams.fast_lane.commit import Flight, Outgoing
+from streams.fast_lane.fetch import Fetched
 from streams.fast_lane.partition import GapError, LedgerPartition, unseen
 from streams.fast_lane.store import Memory, PartitionStore
-from streams.fast_lane.transport import Fetched
 
 
 class Bytes:

@@ -1,0 +1,325 @@
+"""Reads the records of an agent's partitions: bytes by librdkafka, membership by Faust.
+
+aiokafka parses every record in Python and asks for all partitions anew with every fetch, which took
+a fifth of a worker's time and most of an answer's. Here a thread waits in librdkafka and hands over
+what has come, a partition's records as one `Fetched`.
+
+Only what the lane opened is read, from where the lane says. Nothing is read while the lane has
+enough (`may_read`): it stays with librdkafka (bounded) and with the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from faust.types import TP
+
+from streams.fast_lane.fail_stop import stop_the_process
+from streams.kafka_client import cause_of
+
+logger = logging.getLogger(__name__)
+
+RECORD_BYTES = 1024
+"""What a record takes in memory beside its value: the object, its key, its headers."""
+_LOT_RECORDS = 1000
+_LISTEN_SECONDS = 0.05
+_CLOSED_SECONDS = 0.005
+_ASK_SECONDS = 10.0
+_SAY_AGAIN_SECONDS = 30.0
+_OF_NO_HELP_TO_WAIT = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError._FATAL,  # noqa: SLF001  its public name
+    }
+)
+
+
+class Record(NamedTuple):
+    """A record as it lies in a topic. `timestamp` is in milliseconds since 1970."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class Fetched(NamedTuple):
+    """Records of one partition, in order: all that the log holds in [`start`, `end`).
+
+    The offsets of the records alone do not tell whether something was lost on the way, since a log
+    may have holes (compaction, transaction markers). `start` is where the one before ended, or
+    where reading began.
+    """
+
+    start: int
+    end: int
+    records: list[Record]
+    size: int
+    """Bytes that the records take in memory, about."""
+
+
+class _Reading:
+    """A partition from its opening to its closing; tells apart what came before and after."""
+
+    __slots__ = ("next_offset", "tp")
+
+    def __init__(self, tp: TP, next_offset: int | None) -> None:
+        self.tp = tp
+        self.next_offset = next_offset
+
+
+class Fetch:
+    """The reader of one Faust App.
+
+    Its methods belong to the event loop; a thread of its own has the consumer.
+    """
+
+    def __init__(self, config: Mapping[str, Any], group: str) -> None:
+        """Nothing is read before `start`.
+
+        Args:
+            config: of the client.
+            group: whose committed offset is the beginning where the lane knows none. The consumer
+                does not join it.
+        """
+        self._config = {
+            **config,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            # Where there is no committed offset `start` is asked for by name; an offset that is
+            # gone must not be passed over in silence.
+            "auto.offset.reset": "error",
+            # Says how far a log goes that ends with something that is no record.
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": 16 * 1024,
+        }
+        self.may_read: Callable[[], bool] = lambda: True
+        """Asked by the thread before it takes records."""
+        self.queued_bytes = 0
+        """Bytes on their way to the agent; who takes them off counts them off."""
+        self._open: dict[TP, _Reading] = {}
+        self._waiting: deque[tuple[_Reading, Fetched]] = deque()
+        self._arrived = asyncio.Event()
+        self._orders: queue.SimpleQueue[tuple[str, _Reading]] = queue.SimpleQueue()
+        self._consumer: Consumer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._complained_at = 0.0
+
+    # ── the event loop's side ───────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Start the thread. Called on the event loop that is to get the records."""
+        self._loop = asyncio.get_running_loop()
+        self._consumer = Consumer(self._config)
+        self._thread = threading.Thread(target=self._read, name="fetch", daemon=True)
+        self._thread.start()
+
+    def open(self, tp: TP, next_offset: int | None) -> None:
+        """Read a partition from an offset, or from the group's committed one (else the first)."""
+        self.close(tp)
+        self._open[tp] = reading = _Reading(tp, next_offset)
+        self._orders.put(("open", reading))
+
+    def close(self, tp: TP) -> None:
+        """Read it no longer; what is on its way from it is dropped."""
+        reading = self._open.pop(tp, None)
+        if reading is None:
+            return
+        self._orders.put(("close", reading))
+        kept = [one for one in self._waiting if one[0] is not reading]
+        self.queued_bytes -= sum(fetched.size for one, fetched in self._waiting if one is reading)
+        self._waiting = deque(kept)
+
+    def close_all(self) -> None:
+        for tp in list(self._open):
+            self.close(tp)
+
+    async def next(self, patience: float) -> tuple[TP, Fetched] | None:
+        """The next partition's records; None when none came within `patience` seconds."""
+        if not self._waiting:
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return None
+        if not self._waiting:
+            return None
+        reading, fetched = self._waiting.popleft()
+        return reading.tp, fetched
+
+    def end_of(self, tp: TP) -> int | None:
+        """Where the log ended when it was last read, None when it was not yet."""
+        if self._consumer is None or tp not in self._open:
+            return None
+        end: int
+        _, end = self._consumer.get_watermark_offsets(TopicPartition(*tp), cached=True)
+        return end if end >= 0 else None
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+        self._open.clear()
+        self._waiting.clear()
+        self._stopping = True
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _take(self, arrived: list[tuple[_Reading, Fetched]]) -> None:
+        for reading, fetched in arrived:
+            if self._open.get(reading.tp) is reading:
+                self._waiting.append((reading, fetched))
+                self.queued_bytes += fetched.size
+        if self._waiting:
+            self._arrived.set()
+
+    # ── the thread's side ───────────────────────────────────────────────────────────────────────
+
+    def _read(self) -> None:
+        assert self._consumer is not None  # noqa: S101  `start` made it
+        consumer = self._consumer
+        readings: dict[TP, _Reading] = {}
+        try:
+            while not self._stopping:
+                self._obey(consumer, readings)
+                if not readings or not self.may_read():
+                    time.sleep(_CLOSED_SECONDS)
+                    continue
+                message = consumer.poll(_LISTEN_SECONDS)
+                if message is not None:
+                    # `consume` alone would wait until a lot is full or its time is up.
+                    self._hand_over(
+                        [message, *consumer.consume(_LOT_RECORDS, 0)], consumer, readings
+                    )
+        except Exception as error:  # noqa: BLE001  without it the worker would wait in silence
+            stop_the_process("reading from the brokers failed", error)
+        finally:
+            consumer.close()
+
+    def _obey(self, consumer: Consumer, readings: dict[TP, _Reading]) -> None:
+        while True:
+            try:
+                order, reading = self._orders.get_nowait()
+            except queue.Empty:
+                return
+            place = TopicPartition(*reading.tp)
+            if order == "close":
+                del readings[reading.tp]
+                consumer.incremental_unassign([place])
+                continue
+            readings[reading.tp] = reading
+            if reading.next_offset is None:
+                reading.next_offset = self._beginning(consumer, place)
+            consumer.incremental_assign([TopicPartition(*reading.tp, reading.next_offset)])
+
+    def _beginning(self, consumer: Consumer, place: TopicPartition) -> int:
+        committed = self._ask(lambda: consumer.committed([place], timeout=_ASK_SECONDS))[0].offset
+        return committed if committed >= 0 else self._first(consumer, place)
+
+    def _first(self, consumer: Consumer, place: TopicPartition) -> int:
+        low: int
+        low, _ = self._ask(lambda: consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS))
+        return low
+
+    def _hand_over(
+        self, messages: list[Message], consumer: Consumer, readings: dict[TP, _Reading]
+    ) -> None:
+        lots: dict[TP, list[Record]] = {}
+        ends: dict[TP, int] = {}
+        for message in messages:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+                self._troubled(error, topic, partition, consumer, readings)
+                continue
+            if topic is None or partition is None or offset is None:
+                continue
+            tp = TP(topic, partition)
+            if error is not None:
+                ends[tp] = offset
+                continue
+            ends[tp] = offset + 1
+            lots.setdefault(tp, []).append(
+                Record(
+                    topic,
+                    partition,
+                    offset,
+                    message.timestamp()[1],
+                    message.key(),
+                    message.value(),
+                    message.headers() or [],
+                )
+            )
+        arrived = []
+        for tp, end in ends.items():
+            reading = readings.get(tp)
+            if reading is None or reading.next_offset is None or end <= reading.next_offset:
+                continue
+            records = lots.get(tp, [])
+            size = sum(RECORD_BYTES + len(record.value or b"") for record in records)
+            arrived.append((reading, Fetched(reading.next_offset, end, records, size)))
+            reading.next_offset = end
+        if arrived and self._loop is not None and not self._stopping:
+            self._loop.call_soon_threadsafe(self._take, arrived)
+
+    def _troubled(
+        self,
+        error: KafkaError,
+        topic: str | None,
+        partition: int | None,
+        consumer: Consumer,
+        readings: dict[TP, _Reading],
+    ) -> None:
+        """Go on from the first record that there is when the wanted one is gone; the lane says
+        whether it can do without.
+        """
+        if error.code() in _OF_NO_HELP_TO_WAIT:
+            stop_the_process(f"{topic} cannot be read: {error.str()}")
+        reading = None if topic is None or partition is None else readings.get(TP(topic, partition))
+        if error.code() != KafkaError._AUTO_OFFSET_RESET or reading is None:  # noqa: SLF001
+            self._complain("reading %s: %s", topic, error.str())
+            return
+        place = TopicPartition(*reading.tp)
+        first = self._first(consumer, place)
+        gone = reading.next_offset
+        logger.error("%s-%s: record %s is gone, going on with %s", *reading.tp, gone, first)
+        reading.next_offset = first
+        consumer.incremental_unassign([place])
+        consumer.incremental_assign([TopicPartition(*reading.tp, first)])
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        """Ask the brokers until they answer."""
+        while True:
+            try:
+                return question()
+            except KafkaException as error:
+                if self._stopping or cause_of(error).code() in _OF_NO_HELP_TO_WAIT:
+                    raise
+                self._complain("asking for offsets: %s", cause_of(error).str())
+                time.sleep(_CLOSED_SECONDS)
+
+    def _complain(self, text: str, *what: object) -> None:
+        if time.monotonic() - self._complained_at > _SAY_AGAIN_SECONDS or not self._complained_at:
+            self._complained_at = time.monotonic()
+            logger.warning(text, *what)
