@@ -24,9 +24,10 @@ from tempfile import mkdtemp
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from agents.catch_up import wait_for_group
 from agents.worker_process import worker_process
 from benchmarks.workload import business, customers, orders
 from schemas.catalogue import JOURNAL, topic_of
@@ -44,14 +45,9 @@ from streams.topics import TopicSpec, apply, catalogue_topics
 
 CUSTOMERS = 2_000
 _PATIENCE_SECONDS = 90.0
-_WARM_UP_SECONDS = 1.0
+_WARM_UP_SECONDS = 5.0
 _DECISIONS = topic_of("OrderDecision")
 _ORDERS = topic_of("OrderPlaced")
-_COORDINATOR_SOUGHT = (
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-)
 _ECHO = "bench.echo"
 _PLAIN = "bench.plain-decisions"
 
@@ -61,7 +57,7 @@ class BenchFailedError(HeadroomError):
 
 
 class Throughput(msgspec.Struct, frozen=True):
-    """Events of the journal per second, from the first commit to the last event."""
+    """Events of business per second, from the first decision to the last."""
 
     name: str
     events: int
@@ -146,15 +142,15 @@ def _throughput(bench: Bench, events: int, plain_events: int) -> tuple[Throughpu
     _produce(bench, JOURNAL, customers(CUSTOMERS))
     _produce(bench, JOURNAL, business(plain_events, CUSTOMERS))
     bench.tell(f"plain Faust agent, {plain_events} events")
-    plain = _time_plain(bench)
+    plain = _time_plain(bench, plain_events)
     _produce(bench, JOURNAL, business(events, CUSTOMERS, seed=2))
     bench.tell(f"Headroom's credit agent, {events} events")
     with _worker(bench, "credit", wait=False) as worker:
-        headroom = _time_group(bench, f"{bench.settings.app_id}-credit", "Headroom", worker)
-    return headroom, plain
+        _wait_for_group(bench, f"{bench.settings.app_id}-credit", worker)
+    return _rate(bench, "Headroom", _DECISIONS, plain_events + events), plain
 
 
-def _time_plain(bench: Bench) -> Throughput:
+def _time_plain(bench: Bench, events: int) -> Throughput:
     environment = {
         "BENCH_BROKER": str(bench.settings.kafka_bootstrap),
         "BENCH_DIRECTORY": str(bench.directory / "plain"),
@@ -169,42 +165,34 @@ def _time_plain(bench: Bench) -> Throughput:
         environment=os.environ | environment,
     )
     try:
-        return _time_group(bench, "plain-faust", "plain Faust agent", process)
+        _wait_for_group(bench, "plain-faust", process)
     finally:
         process.stop()
+    return _rate(bench, "plain Faust agent", _PLAIN, events)
 
 
-def _time_group(bench: Bench, group: str, name: str, process: SupervisedProcess) -> Throughput:
-    """Watch the group's committed offsets from its first commit to the journal's end."""
-    consumer = Consumer({**client_config(bench.settings), "group.id": group})
-    places = [TopicPartition(JOURNAL, n) for n in range(bench.settings.partitions)]
-    try:
-        whole = sum(consumer.get_watermark_offsets(one)[1] for one in places)
-        first: tuple[float, int] | None = None
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            process.check()
-            done = sum(_committed(consumer, places).values())
-            now = time.monotonic()
-            if done and first is None:
-                first = now, done
-            if first is not None and done >= whole:
-                return Throughput(name, whole - first[1], (whole - first[1]) / (now - first[0]))
-            time.sleep(0.02)
-    finally:
-        consumer.close()
-    raise BenchFailedError(f"{name} did not get through the journal: {process.log_tail()}")
+def _rate(bench: Bench, name: str, out: str, events: int) -> Throughput:
+    """Events of business per second, from the first decision to the last, as they were sent."""
+    consumer = _reader(bench, out, from_the_end=False)
+    left = sum(
+        consumer.get_watermark_offsets(place, timeout=10)[1] for place in consumer.assignment()
+    )
+    sent: list[int] = []
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while len(sent) < left and time.monotonic() < deadline:
+        messages = consumer.consume(1000, 0.2)
+        sent += [message.timestamp()[1] for message in messages if message.error() is None]
+    consumer.close()
+    if len(sent) < left:
+        raise BenchFailedError(f"{name}: {len(sent)} of {left} decisions could be read")
+    return Throughput(name, events, events / ((max(sent) - min(sent)) / 1000))
 
 
-def _committed(consumer: Consumer, places: list[TopicPartition]) -> dict[int, int]:
-    """Committed offset by partition; none while the group's coordinator is still being found."""
-    try:
-        return {one.partition: max(one.offset, 0) for one in consumer.committed(places, timeout=10)}
-    except KafkaException as error:
-        cause = error.args[0]
-        if not isinstance(cause, KafkaError) or cause.code() not in _COORDINATOR_SOUGHT:
-            raise
-        return {}
+def _wait_for_group(bench: Bench, group: str, process: SupervisedProcess) -> None:
+    """Until the group has committed all of the journal."""
+    wait_for_group(
+        client_config(bench.settings), group, [JOURNAL], bench.settings.partitions, process.check
+    )
 
 
 # ── latency ─────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +202,7 @@ def _latencies(bench: Bench, per_second: int, seconds: int) -> list[Latency]:
     count = per_second * seconds
     _produce(bench, topic_of("CustomerUpserted"), customers(CUSTOMERS))
     with _worker(bench, "intake", "credit") as worker:
-        _wait_until_settled(bench, worker)
+        _wait_for_group(bench, f"{bench.settings.app_id}-credit", worker)
         measured = [
             _latency(bench, f"{_ECHO}: raw echo of librdkafka", _ECHO, _ECHO, count, per_second, 3),
             _latency(bench, "order in the journal to decision", JOURNAL, _DECISIONS, count,
@@ -231,12 +219,12 @@ def _latency(
 ) -> Latency:
     """Send orders at a steady rate; take the time of each until its answer is read.
 
-    The first second only warms up: clients look for their brokers then.
+    The first seconds only warm up: clients find their brokers, and the broker compiles itself.
     """
     bench.tell(f"{name}, {per_second} a second")
     sent: dict[str, float] = {}
     taken: list[float] = []
-    consumer = _at_the_end(bench, out)
+    consumer = _reader(bench, out)
     stop = threading.Event()
 
     def read() -> None:
@@ -284,32 +272,6 @@ def _order_of(bench: Bench, message: Message) -> str:
     return str(getattr(event, "order_id", ""))
 
 
-def _wait_until_settled(bench: Bench, worker: SupervisedProcess) -> None:
-    """Until what the latencies need is in the state and the lanes are warm."""
-    consumer = Consumer(
-        {**client_config(bench.settings), "group.id": f"{bench.settings.app_id}-credit"}
-    )
-    places = [TopicPartition(JOURNAL, n) for n in range(bench.settings.partitions)]
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    quiet_since = time.monotonic()
-    try:
-        while time.monotonic() < deadline:
-            worker.check()
-            done = _committed(consumer, places)
-            behind = any(
-                done.get(one.partition, 0) < consumer.get_watermark_offsets(one)[1]
-                for one in places
-            )
-            if behind:
-                quiet_since = time.monotonic()
-            elif time.monotonic() - quiet_since > 2:
-                return
-            time.sleep(0.1)
-    finally:
-        consumer.close()
-    raise BenchFailedError(f"the worker does not catch up: {worker.log_tail()}")
-
-
 # ── what they share ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -335,7 +297,7 @@ def _produce(bench: Bench, topic: str, events: Iterable[Event]) -> None:
     producer.flush()
 
 
-def _at_the_end(bench: Bench, topic: str) -> Consumer:
+def _reader(bench: Bench, topic: str, *, from_the_end: bool = True) -> Consumer:
     consumer = Consumer(
         {
             **client_config(bench.settings),
@@ -346,8 +308,8 @@ def _at_the_end(bench: Bench, topic: str) -> Consumer:
         }
     )
     places = [TopicPartition(topic, n) for n in range(bench.settings.partitions)]
-    ends = [consumer.get_watermark_offsets(one)[1] for one in places]
-    consumer.assign([TopicPartition(topic, n, end) for n, end in enumerate(ends)])
+    starts = [consumer.get_watermark_offsets(one)[from_the_end] for one in places]
+    consumer.assign([TopicPartition(topic, n, start) for n, start in enumerate(starts)])
     return consumer
 
 

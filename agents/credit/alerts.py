@@ -20,14 +20,17 @@ def raise_and_clear_alerts(case: Case) -> None:
     exposure = case.exposure()
     if not account.raised and (limit is None or exposure <= 0):
         return
-    for threshold in reversed(case.policy.thresholds):
-        if threshold.label in account.raised and _well_below(case, threshold, exposure, limit):
-            account.raised.remove(threshold.label)
-            _tell(case, threshold, "cleared", exposure, limit)
+    if account.raised:
+        for threshold in reversed(case.policy.thresholds):
+            if threshold.label in account.raised and _well_below(case, threshold, exposure, limit):
+                account.raised.remove(threshold.label)
+                _tell(case, threshold, "cleared", exposure, limit)
     if limit is None:
         return
     for threshold in case.policy.thresholds:
-        if threshold.label not in account.raised and _reached(threshold, exposure, limit):
+        if not _reached(threshold, exposure, limit):
+            return  # nor are those above it
+        if threshold.label not in account.raised:
             account.raised.append(threshold.label)
             _tell(case, threshold, "raised", exposure, limit)
 

@@ -182,17 +182,16 @@ def _conclude(
     order.status = decision
     order.decision_number += 1
     case.rebook_order(order_id, order)
-    key = state.held_key(case.account_id, order.placed_at, order_id)
     if decision == "held":
         rest = order_rest(order)
         account.smallest_held = (
             rest if not account.held_orders else min(account.smallest_held, rest)
         )
         account.held_orders += 1
-        case.ledger.put(key, True)
+        case.ledger.put(state.held_key(case.account_id, order.placed_at, order_id), True)
     elif was_held:
         account.held_orders -= 1
-        case.ledger.delete(key)
+        case.ledger.delete(state.held_key(case.account_id, order.placed_at, order_id))
     exposure = case.exposure()
     limit = case.limit()
     case.effects.append(

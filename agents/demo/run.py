@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from agents.catch_up import wait_for_group
 from agents.demo import screen
 from agents.demo.board import Board
-from agents.demo.catch_up import wait_for_group
 from agents.demo.history import SettledInvoice, events_of, read_settled_invoices
 from agents.demo.reconcile import Finding, compare
 from agents.demo.replay import Outputs, PipelineStoppedError, Replay

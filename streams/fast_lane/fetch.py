@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from confluent_kafka import (
     Consumer,
     KafkaError,
@@ -76,6 +77,24 @@ class Fetched(NamedTuple):
     """Bytes that the records take in memory, about."""
 
 
+class _Place(msgspec.Struct):
+    partition: int
+    ls_offset: int = -1
+
+
+class _Topic(msgspec.Struct):
+    partitions: dict[str, _Place] = {}
+
+
+class _Statistics(msgspec.Struct):
+    """What is needed of librdkafka's statistics; `ls_offset` is the last stable offset."""
+
+    topics: dict[str, _Topic] = {}
+
+
+_statistics = msgspec.json.Decoder(_Statistics)
+
+
 class _Reading:
     """A partition from its opening to its closing; tells apart what came before and after."""
 
@@ -112,11 +131,14 @@ class Fetch:
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16 * 1024,
+            "statistics.interval.ms": 1000,
+            "stats_cb": self._note_ends,
         }
         self.may_read: Callable[[], bool] = lambda: True
         """Asked by the thread before it takes records."""
         self.queued_bytes = 0
         """Bytes on their way to the agent; who takes them off counts them off."""
+        self._ends: Mapping[TP, int] = {}
         self._open: dict[TP, _Reading] = {}
         self._waiting: deque[tuple[_Reading, Fetched]] = deque()
         self._arrived = asyncio.Event()
@@ -171,12 +193,8 @@ class Fetch:
         return reading.tp, fetched
 
     def end_of(self, tp: TP) -> int | None:
-        """Where the log ended when it was last read, None when it was not yet."""
-        if self._consumer is None or tp not in self._open:
-            return None
-        end: int
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(*tp), cached=True)
-        return end if end >= 0 else None
+        """Where the log ended a second ago or so, None when it is not known yet."""
+        return self._ends.get(tp)
 
     async def stop(self) -> None:
         """Let go of everything."""
@@ -307,6 +325,15 @@ class Fetch:
         reading.next_offset = first
         consumer.incremental_unassign([place])
         consumer.incremental_assign([TopicPartition(*reading.tp, first)])
+
+    def _note_ends(self, statistics: str) -> None:
+        told = _statistics.decode(statistics)
+        self._ends = {
+            TP(topic, place.partition): place.ls_offset
+            for topic, places in told.topics.items()
+            for place in places.partitions.values()
+            if place.ls_offset >= 0
+        }
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         """Ask the brokers until they answer."""

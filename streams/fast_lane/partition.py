@@ -374,7 +374,7 @@ def origin_of(record: Record) -> tuple[str, int] | None:
     """The input partition (`<topic>@<uuid>:<partition>`) and offset that a journal record comes
     from, if any.
     """
-    for name, raw in record.headers:
+    for name, raw in reversed(record.headers):  # intake puts it last
         if name == ORIGIN and raw is not None:
             source, _, offset = raw.decode().rpartition(":")
             return source, int(offset)

@@ -6,13 +6,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import HeadroomError
+from streams.kafka_client import cause_of
 
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 120.0
 _REQUEST_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
+_COORDINATOR_SOUGHT = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 
 
 class FellBehindError(HeadroomError):
@@ -29,7 +35,7 @@ def wait_for_group(
     """Return when the group has committed all that the topics hold at the time of the call.
 
     Raises:
-        FellBehindError: it has not after a minute. Whatever `give_up` raises passes through.
+        FellBehindError: it has not after two minutes. Whatever `give_up` raises passes through.
     """
     consumer = Consumer({**config, "group.id": group, "enable.auto.commit": False})
     try:
@@ -42,7 +48,7 @@ def wait_for_group(
         while True:
             behind = [
                 f"{one.topic}[{one.partition}] {one.offset} of {ends[one.topic, one.partition]}"
-                for one in consumer.committed(places, timeout=_REQUEST_SECONDS)
+                for one in _committed(consumer, places)
                 if max(one.offset, 0) < ends[one.topic, one.partition]
             ]
             if not behind:
@@ -53,3 +59,13 @@ def wait_for_group(
             time.sleep(_LOOK_SECONDS)
     finally:
         consumer.close()
+
+
+def _committed(consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
+    """What the group has committed; nothing while its coordinator is still being found."""
+    try:
+        return consumer.committed(places, timeout=_REQUEST_SECONDS)
+    except KafkaException as error:
+        if cause_of(error).code() not in _COORDINATOR_SOUGHT:
+            raise
+        return [TopicPartition(one.topic, one.partition) for one in places]

@@ -1,0 +1,206 @@
+"""Reading a real broker's partitions: from where, up to where, and nothing that was given up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from faust.types import TP
+
+from streams.fast_lane.fetch import Fetch, Fetched
+from streams.kafka_client import client_config, producer_config
+from streams.settings import Settings
+from streams.topics import TopicSpec, apply
+
+pytestmark = pytest.mark.connected
+
+_PATIENCE = 20.0
+
+
+class Log:
+    """A topic of one partition that belongs to one test."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.settings = Settings(
+            kafka_bootstrap=bootstrap, replication_factor=1, min_insync_replicas=1
+        )
+        self.tp = TP(f"fetch{time.time_ns():x}", 0)
+        self.admin = AdminClient(client_config(self.settings))
+        apply(self.admin, [TopicSpec(self.tp.topic, 1, 1, {})])
+
+    def append(self, *values: bytes, **transaction: Any) -> None:
+        producer = Producer(producer_config(self.settings) | transaction)
+        if transaction:
+            producer.init_transactions()
+            producer.begin_transaction()
+        headers: Any = [("a", b"1"), ("b", None)]
+        for value in values:
+            producer.produce(self.tp.topic, value, partition=0, headers=headers)
+        if transaction:
+            producer.commit_transaction()
+        producer.flush()
+
+    def commit(self, group: str, offset: int) -> None:
+        member = Consumer(client_config(self.settings) | {"group.id": group})
+        member.commit(offsets=[TopicPartition(*self.tp, offset)], asynchronous=False)
+        member.close()
+
+    def delete_before(self, offset: int) -> None:
+        for future in self.admin.delete_records([TopicPartition(*self.tp, offset)]).values():
+            future.result()
+
+    def fetch(self, story: Callable[[Fetch], Awaitable[None]], group: str = "nobody") -> None:
+        async def run() -> None:
+            fetch = Fetch(client_config(self.settings), group)
+            fetch.start()
+            try:
+                await story(fetch)
+            finally:
+                await fetch.stop()
+
+        asyncio.run(run())
+
+
+async def read(fetch: Fetch, end: int) -> list[Fetched]:
+    """All that comes until the log is read up to `end`."""
+    found: list[Fetched] = []
+    deadline = time.monotonic() + _PATIENCE
+    while not found or found[-1].end < end:
+        one = await fetch.next(0.5)
+        assert time.monotonic() < deadline, found
+        if one is not None:
+            found.append(one[1])
+    return found
+
+
+async def end_of(fetch: Fetch, tp: TP) -> int:
+    deadline = time.monotonic() + _PATIENCE
+    while (end := fetch.end_of(tp)) is None:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    return end
+
+
+def values(found: list[Fetched]) -> list[bytes | None]:
+    return [record.value for one in found for record in one.records]
+
+
+@pytest.fixture
+def log(kafka: str) -> Log:
+    return Log(kafka)
+
+
+def test_it_reads_from_where_it_was_told_without_gaps(log: Log) -> None:
+    log.append(*(b"%d" % n for n in range(100)))
+
+    async def story(fetch: Fetch) -> None:
+        fetch.open(log.tp, 40)
+        found = await read(fetch, 100)
+        assert values(found) == [b"%d" % n for n in range(40, 100)]
+        assert found[0].start == 40
+        assert all(one.end == two.start for one, two in pairwise(found))
+        first = found[0].records[0]
+        assert (first.topic, first.partition, first.offset) == (*log.tp, 40)
+        assert list(first.headers) == [("a", b"1"), ("b", None)]
+        assert abs(first.timestamp / 1000 - time.time()) < 60
+        assert fetch.queued_bytes == sum(one.size for one in found)
+        assert await end_of(fetch, log.tp) == 100
+
+    log.fetch(story)
+
+
+def test_without_an_offset_it_begins_where_the_group_stands(log: Log) -> None:
+    log.append(b"0", b"1", b"2")
+    log.commit("settled", 2)
+
+    async def story(fetch: Fetch) -> None:
+        fetch.open(log.tp, None)
+        assert values(await read(fetch, 3)) == [b"2"]
+
+    log.fetch(story, group="settled")
+
+
+def test_a_group_that_never_committed_begins_with_the_first_record_there_is(log: Log) -> None:
+    log.append(b"0", b"1", b"2")
+    log.delete_before(1)
+
+    async def story(fetch: Fetch) -> None:
+        fetch.open(log.tp, None)
+        found = await read(fetch, 3)
+        assert (found[0].start, values(found)) == (1, [b"1", b"2"])
+
+    log.fetch(story)
+
+
+def test_a_log_that_ends_with_a_transaction_is_read_to_its_very_end(log: Log) -> None:
+    log.append(b"0", b"1", **{"transactional.id": log.tp.topic})
+
+    async def story(fetch: Fetch) -> None:
+        fetch.open(log.tp, 0)
+        found = await read(fetch, 3)  # the third is the transaction's marker
+        assert values(found) == [b"0", b"1"]
+        assert await end_of(fetch, log.tp) == 3
+
+    log.fetch(story)
+
+
+def test_a_wanted_record_that_is_gone_shows_in_the_start(log: Log) -> None:
+    """The lane sees the gap; see `unseen`."""
+    log.append(*(b"%d" % n for n in range(10)))
+    log.delete_before(6)
+
+    async def story(fetch: Fetch) -> None:
+        fetch.open(log.tp, 2)
+        found = await read(fetch, 10)
+        assert (found[0].start, len(values(found))) == (6, 4)
+
+    log.fetch(story)
+
+
+def test_after_a_reopening_nothing_of_the_former_reading_comes(log: Log) -> None:
+    log.append(*(b"%d" % n for n in range(20)))
+
+    async def story(fetch: Fetch) -> None:
+        fetch.open(log.tp, 0)
+        await read(fetch, 20)
+        log.append(b"20", b"21")
+        await asyncio.sleep(0.5)  # they are on their way, and nobody asks for them
+        fetch.open(log.tp, 10)
+        found = await read(fetch, 22)
+        assert (found[0].start, len(values(found))) == (10, 12)
+        fetch.close_all()
+        log.append(b"22")
+        assert await fetch.next(0.5) is None
+
+    log.fetch(story)
+
+
+def test_nothing_is_read_while_the_lane_has_enough(log: Log) -> None:
+    log.append(b"0")
+
+    async def story(fetch: Fetch) -> None:
+        fetch.may_read = lambda: False
+        fetch.open(log.tp, 0)
+        assert await fetch.next(0.5) is None
+        fetch.may_read = lambda: True
+        assert values(await read(fetch, 1)) == [b"0"]
+
+    log.fetch(story)
+
+
+def test_a_topic_that_cannot_be_found_is_waited_for(log: Log) -> None:
+    """It may be on its way; the rest is read meanwhile."""
+    log.append(b"0")
+
+    async def story(fetch: Fetch) -> None:
+        fetch.open(TP(log.tp.topic + "-later", 0), 0)
+        fetch.open(log.tp, 0)
+        assert values(await read(fetch, 1)) == [b"0"]
+
+    log.fetch(story)
