@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from agents.worker import AGENTS
@@ -31,7 +31,6 @@ def worker_process(
     *,
     name: str,
     only: Collection[str] = AGENTS,
-    more: Mapping[str, object] | None = None,
     wait: bool = True,
 ) -> Iterator[SupervisedProcess]:
     """A worker that replays a history; it ends with the block, and with this process.
@@ -41,7 +40,6 @@ def worker_process(
         claim: of whoever starts it, held by it too.
         name: the worker's.
         only: agents to run.
-        more: further settings, by their name without the prefix.
         wait: until it is ready.
 
     Raises:
@@ -59,7 +57,6 @@ def worker_process(
         "CLOCK": "replayed",
         "WEB_PORT": port,
         "WORKER_NAME": name,
-        **(more or {}),
     }
     process = SupervisedProcess(
         "The worker",

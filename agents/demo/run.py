@@ -37,12 +37,6 @@ from streams.settings import PREFIX, Settings
 from streams.topics import apply, catalogue_topics
 
 _CLAIM = "demo.lock"
-_PARTITIONS = 2
-_COMMIT_SECONDS = 0.25
-_SINK_SECONDS = 2
-"""The replay waits for its own events some two thousand times, so every round trip counts: fewer
-partitions, commits and inserts than in real use, for one worker on two cores.
-"""
 _LINE_SECONDS = 2.0
 _REFRESH_PER_SECOND = 8
 
@@ -76,9 +70,7 @@ def run_demo(
             )
         claim = _clear(settings.embedded_dir)
         parts.callback(claim.release)
-        settings = settings.model_copy(
-            update={"partitions": _PARTITIONS, "state_dir": settings.embedded_dir / "state"}
-        )
+        settings = settings.model_copy(update={"state_dir": settings.embedded_dir / "state"})
         if settings.kafka_bootstrap is None:
             console.print(f"Starting Kafka, data under {settings.embedded_dir.absolute()} …")
             kafka = parts.enter_context(embedded_kafka(settings))
@@ -90,10 +82,6 @@ def run_demo(
                 settings,
                 claim,
                 name="demo",
-                more={
-                    "COMMIT_INTERVAL_SECONDS": _COMMIT_SECONDS,
-                    "SINK_BATCH_SECONDS": _SINK_SECONDS,
-                },
             )
         )
 
