@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         "seconds", ge=6, le=10,
     )  # fmt: skip
     commit_interval_seconds: float = _setting(
-        0.2, "Time between two group commits of a partition", "seconds", gt=0, le=10
+        0.5, "Time between two group commits of a partition", "seconds", gt=0, le=10
     )
     # `exactly_once` joins this list when outgoing events can be put inside the transaction.
     guarantee: Literal["effectively_once"] = _setting(

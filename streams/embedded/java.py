@@ -9,7 +9,9 @@ from pathlib import Path
 from streams.errors import ConfigurationError
 
 OPTIONS = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
-"""For all parts: one collector thread and a small heap leave the cores to the workers."""
+"""For all parts: one collector thread, a small heap and the quick compiler alone leave the cores to
+the workers.
+"""
 
 
 def find_java(chosen: Path | None, at_least: int) -> Path:

@@ -162,12 +162,11 @@ class EmbeddedKafka:
     def _format(self, java: Path, class_path: str) -> None:
         if (self.directory / "data" / "meta.properties").exists():
             return
-        # It runs for a second, in which the thorough compiler would only cost.
-        quick = [str(java), *OPTIONS, "-XX:TieredStopAtLevel=1", "-cp", class_path]
+        command = [str(java), *OPTIONS, "-cp", class_path]
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
         arguments = ["--cluster-id", _cluster_id(), "--config", str(_properties(self.directory))]
         done = subprocess.run(
-            [*quick, *tool, *arguments],
+            [*command, *tool, *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -279,13 +279,24 @@ class Lane:
     async def _commit_forever(self) -> None:
         tasks: set[asyncio.Task[None]] = set()
         while True:
-            await asyncio.sleep(self._commit_interval)
-            for partition in self._partitions.values():
-                if partition.wants_commit and partition.tp not in self._committing:
+            partitions = list(self._partitions.values())
+            for partition in partitions:
+                # One after the other: all at once, they would keep the brokers from answering.
+                await asyncio.sleep(self._commit_interval / len(partitions))
+                if self._is_due(partition):
                     self._committing.add(partition.tp)
                     task = asyncio.create_task(self._commit(partition))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
+            if not partitions:
+                await asyncio.sleep(self._commit_interval)
+
+    def _is_due(self, partition: Partition) -> bool:
+        return (
+            self._partitions.get(partition.tp) is partition
+            and partition.wants_commit
+            and partition.tp not in self._committing
+        )
 
     @fail_stop
     async def _commit(self, partition: Partition) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from agents.cli import main
 
+pytestmark = pytest.mark.slow  # each one starts an interpreter
+
 HEADROOM = [sys.executable, "-m", "agents.cli.main"]
 HEAVY = {"faust", "confluent_kafka", "clickhouse_connect", "chdb", "rich", "pydantic", "jgo"}
 

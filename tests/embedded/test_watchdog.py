@@ -15,6 +15,8 @@ import pytest
 from streams.embedded.claim import Claim, holder
 from streams.embedded.supervised import EmbeddedPartError, SupervisedProcess
 
+pytestmark = pytest.mark.slow
+
 SLEEP = "import os, time; print(os.getpid(), flush=True); time.sleep(300)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEP
 PARENT = """
