@@ -15,6 +15,7 @@ from agents.core.ledger import MemoryLedger
 from agents.core.policy import parse_policy
 from agents.credit import state
 from agents.credit.effects import AccountTouched, Effect, Standing
+from agents.credit.positions import order_rest
 from agents.credit.rules import figures, reduce
 from schemas import events as ev
 from schemas.events import CreditLimitAlert, Event, ExposureChanged, OrderDecision
@@ -286,8 +287,7 @@ def test_a_held_order_would_not_pass_now(history: list[Event]) -> None:
         if account.unlimited:
             raise AssertionError("an unlimited customer's order is held")
         if limited.headroom is not None:
-            asked = value.total - sum(one.amount for one in value.cancels)
-            assert asked > limited.headroom
+            assert order_rest(value) > limited.headroom
 
 
 def _said(effects: list[Effect]) -> list[OrderDecision | CreditLimitAlert]:

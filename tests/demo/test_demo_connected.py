@@ -20,10 +20,11 @@ from schemas.json_lines import to_line
 from streams.codec import Codec
 from streams.embedded.kafka import EmbeddedKafka
 from streams.registry import open_schema_ids
+from streams.settings import Settings
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
-_PARTITIONS = 2
+_PARTITIONS = Settings.model_fields["partitions"].default
 _SAID = (topic_of("OrderDecision"), topic_of("CreditLimitAlert"))
 
 
