@@ -26,6 +26,23 @@ _BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 _SAY_AGAIN_SECONDS = 30.0
 
 
+class Complaint:
+    """A warning that is given once in a while, however often there is cause."""
+
+    def __init__(self) -> None:
+        self._given_at: float | None = None
+
+    @property
+    def was_given(self) -> bool:
+        return self._given_at is not None
+
+    def __call__(self, text: str, *what: object) -> None:
+        now = time.monotonic()
+        if self._given_at is None or now - self._given_at > _SAY_AGAIN_SECONDS:
+            self._given_at = now
+            logger.warning(text, *what)
+
+
 class TopicMissingError(HeadroomError):
     """A topic that is needed does not exist."""
 
@@ -103,23 +120,21 @@ def wait_for_brokers(
     None when `give_up` said so while it waited.
     """
     admin = AdminClient({**client_config(settings), "error_cb": _ignore})
-    said_at = 0.0
+    complain = Complaint()
     attempt = 0
     while not give_up():
         try:
             admin.list_topics(timeout=2.0)
         except KafkaException as error:
-            if time.monotonic() - said_at > _SAY_AGAIN_SECONDS or not said_at:
-                said_at = time.monotonic()
-                logger.warning(
-                    "no Kafka broker answers at %s (%s); trying again",
-                    settings.kafka_bootstrap,
-                    cause_of(error).str(),
-                )
+            complain(
+                "no Kafka broker answers at %s (%s); trying again",
+                settings.kafka_bootstrap,
+                cause_of(error).str(),
+            )
             time.sleep(_BACK_OFF_SECONDS[min(attempt, len(_BACK_OFF_SECONDS) - 1)])
             attempt += 1
             continue
-        if said_at:
+        if complain.was_given:
             logger.info("Kafka answers at %s", settings.kafka_bootstrap)
         return admin
     return None
@@ -166,18 +181,14 @@ def cause_of(exception: KafkaException) -> KafkaError:
 class _BrokerWatch:
     """Says once in a while that no broker answers, instead of once per attempt and client."""
 
-    _said_at = 0.0  # shared: a worker has many clients of one cluster
+    _complain = Complaint()  # shared: a worker has many clients of one cluster
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
 
     def __call__(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  its public name
-            return
-        now = time.monotonic()
-        if now - _BrokerWatch._said_at > _SAY_AGAIN_SECONDS:
-            _BrokerWatch._said_at = now
-            logger.warning("no Kafka broker answers at %s; waiting for one", self._bootstrap)
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  its public name
+            self._complain("no Kafka broker answers at %s; waiting for one", self._bootstrap)
 
 
 def _ignore(_error: KafkaError) -> None:

@@ -5,7 +5,6 @@ The rules are in `agents.credit.rules`. This file binds them to their topics.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -73,13 +72,11 @@ class CreditDesk:
         self._codec = codec
         self._policy = policy
         self._portfolio = portfolio
-        self._metrics = metrics
         self._headers = headers_of("credit")
-        self._decided: Counter[tuple[str, str]] = Counter()
-        self._alerted: Counter[tuple[str, str]] = Counter()
-        self._events: Counter[type[Event]] = Counter()
-        self._refused: Counter[str] = Counter()
-        metrics.before_scrape.append(self._count)
+        self._events = metrics.tally(metrics.events)
+        self._decided = metrics.tally(metrics.order_decisions)
+        self._alerted = metrics.tally(metrics.limit_alerts)
+        self._refused = metrics.tally(metrics.dead_letters)
 
     def decide(self, batch: Batch) -> None:
         """Fold journal records into the state, one after the other; what follows leaves at once."""
@@ -93,7 +90,7 @@ class CreditDesk:
                 self._refuse(batch, record, fault.reason, "message", fault.detail)
                 continue
             kind = type(event)
-            events[kind] += 1
+            events[JOURNAL, kind.__name__] += 1
             if kind is BusinessDayStarted:
                 batch.close_the_books()  # the figures with which the day before ended
             for effect in reduce(ledger, event, policy):
@@ -132,22 +129,8 @@ class CreditDesk:
         fault_class: FaultClass,
         detail: str,
     ) -> None:
-        self._refused[reason] += 1
+        self._refused[reason,] += 1
         batch.publish(dead_letter(record, reason=reason, fault_class=fault_class, detail=detail))
-
-    def _count(self) -> None:
-        """Hand what was counted to the metrics."""
-        metrics = self._metrics
-        for kind, number in self._events.items():
-            metrics.events.labels(JOURNAL, kind.__name__).inc(number)
-        for (decision, reason), number in self._decided.items():
-            metrics.order_decisions.labels(decision, reason).inc(number)
-        for (threshold, direction), number in self._alerted.items():
-            metrics.limit_alerts.labels(threshold, direction).inc(number)
-        for reason, number in self._refused.items():
-            metrics.dead_letters.labels(reason).inc(number)
-        for counter in (self._events, self._decided, self._alerted, self._refused):
-            counter.clear()
 
     def _outgoing(self, event: Event, customer_id: str, answers: int = 0) -> Outgoing:
         return Outgoing(

@@ -6,7 +6,6 @@ repeats do no harm, stands in `streams.fast_lane.commit`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -50,10 +49,8 @@ class Journalist:
         self._headers = headers_of("intake")
         self._partitions = topics[JOURNAL].partitions
         self._sources = {topic: f"{topic}@{topics[topic].id}" for topic in INPUT_TOPICS}
-        self._metrics = metrics
-        self._events: Counter[tuple[str, str]] = Counter()
-        self._refused: Counter[str] = Counter()
-        metrics.before_scrape.append(self._count)
+        self._events = metrics.tally(metrics.events)
+        self._refused = metrics.tally(metrics.dead_letters)
 
     def write(self, record: Record) -> Iterator[Outgoing]:
         """The journal's record, one per partition for an event that concerns every account, or a
@@ -62,14 +59,14 @@ class Journalist:
         try:
             event = self._decode(record.value)
         except InvalidMessage as fault:
-            self._refused[fault.reason] += 1
+            self._refused[fault.reason,] += 1
             yield dead_letter(
                 record, reason=fault.reason, fault_class="message", detail=fault.detail
             )
             return
         refusal = check(event)
         if refusal is not None:
-            self._refused[refusal.reason] += 1
+            self._refused[refusal.reason,] += 1
             yield dead_letter(
                 record, reason=refusal.reason, fault_class="rule", detail=refusal.detail
             )
@@ -85,12 +82,3 @@ class Journalist:
             return
         key = account.encode()
         yield Outgoing(JOURNAL, key, record.value, headers, partition_of(key, self._partitions))
-
-    def _count(self) -> None:
-        """Hand what was counted to the metrics."""
-        for (topic, kind), number in self._events.items():
-            self._metrics.events.labels(topic, kind).inc(number)
-        for reason, number in self._refused.items():
-            self._metrics.dead_letters.labels(reason).inc(number)
-        self._events.clear()
-        self._refused.clear()

@@ -1,9 +1,9 @@
 """How what was computed becomes durable, and in which order.
 
-`effectively_once`, for an agent with state (`Transaction`):
+`effectively_once`, for an agent with state (`EffectivelyOnce`):
 
-1. outgoing events leave at once over the `Outlet`, an idempotent producer that never gives up on a
-   message;
+1. outgoing events leave with the step that led to them over the `Outlet`, an idempotent producer
+   that never gives up on a message;
 2. every so often the state is frozen (`PartitionStore.snapshot`) and the `Flight` of the events
    that led to it sealed;
 3. when the flight has landed (all its events are acknowledged), one Kafka transaction writes the
@@ -15,14 +15,15 @@ A crash between any two of these repeats events, with the same content and id si
 function of the journal, and loses none. The transactional id names the partition: who opens a
 partition fences whoever had it before, so that one that was frozen can never write state again.
 
-Without state (intake, `OffsetCommit` in the lane) step 3 is a plain commit of the offset. That
-loses nothing either: the offset is committed only after all that came of the records before it is
-acknowledged; and repeats are dropped by the reader, since a journal record names the input record
-that it comes from. Records of one input partition reach a journal partition in their order and
-without holes: they are sent in that order, by an idempotent producer whose messages neither expire
-nor overtake each other, and a successor begins at or before the first that was not acknowledged. So
-the highest origin that a journal partition has seen stands for all before it. A worker that was
-replaced without knowing it can append repeats, but its commit is refused (its generation is over).
+Without state (intake; `CommitOffset` in `streams.fast_lane.partition`) step 3 is a plain commit of
+the offset. That loses nothing either: the offset is committed only after all that came of the
+records before it is acknowledged; and repeats are dropped by the reader, since a journal record
+names the input record that it comes from. Records of one input partition reach a journal partition
+in their order and without holes: they are sent in that order, by an idempotent producer whose
+messages neither expire nor overtake each other, and a successor begins at or before the first that
+was not acknowledged. So the highest origin that a journal partition has seen stands for all before
+it. A worker that was replaced without knowing it can append repeats, but its commit is refused (its
+generation is over).
 """
 
 from __future__ import annotations

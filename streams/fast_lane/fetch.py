@@ -30,7 +30,7 @@ from confluent_kafka import (
 from faust.types import TP
 
 from streams.fast_lane.fail_stop import stop_the_process
-from streams.kafka_client import cause_of
+from streams.kafka_client import Complaint, cause_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ _LOT_RECORDS = 1000
 _LISTEN_SECONDS = 0.05
 _CLOSED_SECONDS = 0.005
 _ASK_SECONDS = 10.0
-_SAY_AGAIN_SECONDS = 30.0
 _OF_NO_HELP_TO_WAIT = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -147,7 +146,7 @@ class Fetch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._complained_at = 0.0
+        self._complain = Complaint()
 
     # ── the event loop's side ───────────────────────────────────────────────────────────────────
 
@@ -345,8 +344,3 @@ class Fetch:
                     raise
                 self._complain("asking for offsets: %s", cause_of(error).str())
                 time.sleep(_CLOSED_SECONDS)
-
-    def _complain(self, text: str, *what: object) -> None:
-        if time.monotonic() - self._complained_at > _SAY_AGAIN_SECONDS or not self._complained_at:
-            self._complained_at = time.monotonic()
-            logger.warning(text, *what)
