@@ -230,7 +230,8 @@ class Fetch:
                         [message, *consumer.consume(_LOT_RECORDS, 0)], consumer, readings
                     )
         except Exception as error:  # noqa: BLE001  without it the worker would wait in silence
-            stop_the_process("reading from the brokers failed", error)
+            if not self._stopping:  # else it gave up asking for what nobody wants any more
+                stop_the_process("reading from the brokers failed", error)
         finally:
             consumer.close()
 

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
+from streams.fast_lane import fetch as fetch_module
 from streams.fast_lane.fetch import Fetch, Fetched
 from streams.kafka_client import client_config, producer_config
 from streams.settings import Settings
@@ -204,3 +205,19 @@ def test_a_topic_that_cannot_be_found_is_waited_for(log: Log) -> None:
         assert values(await read(fetch, 1)) == [b"0"]
 
     log.fetch(story)
+
+
+def test_stopping_while_no_broker_answers_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[str] = []
+    monkeypatch.setattr(fetch_module, "_ASK_SECONDS", 0.2)
+    monkeypatch.setattr(fetch_module, "stop_the_process", lambda why, *_: failures.append(why))
+
+    async def story() -> None:
+        fetch = Fetch({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}, "nobody")
+        fetch.start()
+        fetch.open(TP("anything", 0), None)
+        await asyncio.sleep(0.5)  # it asks for the group's offset, in vain
+        await fetch.stop()
+
+    asyncio.run(story())
+    assert failures == []
