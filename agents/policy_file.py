@@ -5,13 +5,19 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from agents.core.policy import Policy, PolicyError, parse_policy
+from agents.core.policy import PolicyBook
+from agents.core.policy_text import PolicyError, parse_policy
 
 
-def load_policy(path: Path | None) -> Policy:
-    """The policy in `path`, or the one that ships. Raises `PolicyError` naming file and faults."""
-    source = files("agents.policy") / "default.toml" if path is None else path
+def load_policy(path: Path | None) -> PolicyBook:
+    """The policy in `path`, on top of the one that ships; or the one that ships.
+
+    Raises `PolicyError` naming file and faults.
+    """
+    shipped = files("agents.policy") / "default.toml"
+    source = shipped if path is None else path
     try:
-        return parse_policy(source.read_text(encoding="utf-8"))
+        text = source.read_text(encoding="utf-8")
+        return parse_policy(text, "" if path is None else shipped.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, PolicyError) as error:
         raise PolicyError(f"{source}: {error}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from agents.core.ledger import MemoryLedger
-from agents.core.policy import Policy
+from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit.effects import AccountTouched
 from agents.credit.rules import figures, reduce
@@ -20,7 +20,7 @@ from schemas.events import BusinessDayStarted, Day, Event, ExposureChanged
 class Simulation:
     """One partition in memory that holds every account."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: PolicyBook) -> None:
         self._policy = policy
         self._ledger = MemoryLedger()
         self._touched: set[str] = set()

@@ -36,7 +36,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CustomerUpserted(Event, frozen=True, kw_only=True, gc=False):
-    """The customer's master record as it is now. `blocked` None leaves a block as it stands."""
+    """The customer's master record as it is now. `blocked` None leaves a block as it stands;
+    `closed` True ends the relation (nothing more is sold), not True reopens it.
+    """
 
     customer_id: str
     currency: str
@@ -54,6 +56,7 @@ class CustomerUpserted(Event, frozen=True, kw_only=True, gc=False):
     blocked: bool | None = None
     email: str | None = None
     phone: str | None = None
+    closed: bool | None = None
 
 
 class CreditLimitChanged(Event, frozen=True, kw_only=True, gc=False):
@@ -86,13 +89,17 @@ class CreditGroupUpserted(Event, frozen=True, kw_only=True, gc=False):
 
 
 class OrderPlaced(Event, frozen=True, kw_only=True, gc=False):
-    """A customer ordered for `amount`, gross; Headroom answers with an `OrderDecision`."""
+    """A customer ordered for `amount`, gross; Headroom answers with an `OrderDecision`.
+
+    `net_amount`: the same without VAT, for policies that count net.
+    """
 
     customer_id: str
     order_id: str
     amount: Minor
     currency: str
     deliver_on: Day | None = None
+    net_amount: Minor | None = None
 
 
 class OrderChanged(Event, frozen=True, kw_only=True, gc=False):
@@ -146,7 +153,20 @@ class OrderHeld(Event, frozen=True, kw_only=True, gc=False):
 # ── invoices ────────────────────────────────────────────────────────────────────────────────────
 
 
+class InvoicedOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The part of an invoice that is for one order."""
+
+    order_id: str
+    amount: Minor
+
+
 class InvoiceIssued(Event, frozen=True, kw_only=True, gc=False):
+    """An invoice, for one order (`order_id`), for several (`orders`, at most its amount together),
+    or for none.
+
+    `final_for_order`: nothing more of any order that it names will be invoiced.
+    """
+
     customer_id: str
     invoice_id: str
     amount: Minor
@@ -156,6 +176,8 @@ class InvoiceIssued(Event, frozen=True, kw_only=True, gc=False):
     order_id: str | None = None
     final_for_order: bool | None = None
     revision: int | None = None
+    net_amount: Minor | None = None
+    orders: list[InvoicedOrder] = []
 
 
 class CreditNoteIssued(Event, frozen=True, kw_only=True, gc=False):
@@ -299,6 +321,7 @@ class FxRatePublished(Event, frozen=True, kw_only=True, gc=False):
     quote: str
     rate: str
     valid_on: Day
+    source: str | None = None
 
 
 class FeedAdvanced(Event, frozen=True, kw_only=True, gc=False):
@@ -333,11 +356,22 @@ class BusinessDayStarted(Event, frozen=True, kw_only=True, gc=False):
 # ── what goes out ───────────────────────────────────────────────────────────────────────────────
 
 
+class RateUsed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A published rate that a decision stands on, as it was published."""
+
+    base: str
+    quote: str
+    rate: str
+    valid_on: Day
+    source: str | None
+
+
 class OrderDecision(Event, frozen=True, kw_only=True, gc=False):
     """A change of an order's credit status.
 
-    `amount` is in the order's `currency`; exposure, limit and headroom are in `account_currency`.
-    `credit_limit` None: none given or unlimited; `utilisation` None: infinite or no limit.
+    `amount` is in the order's `currency`; exposure, limit and headroom are in `account_currency`,
+    those of the group in `group_currency`. `credit_limit` None: none given or unlimited;
+    `utilisation` None: infinite or no limit. `by` and `why`: the person's act that caused it.
     """
 
     customer_id: str
@@ -357,10 +391,19 @@ class OrderDecision(Event, frozen=True, kw_only=True, gc=False):
     account_currency: str
     by: str | None = None
     fx_rate: str | None = None
+    why: str | None = None
+    fx_rates: list[RateUsed] = []
+    group_id: str | None = None
+    group_currency: str | None = None
+    group_exposure: Minor | None = None
+    group_limit: Minor | None = None
 
 
 class CreditLimitAlert(Event, frozen=True, kw_only=True, gc=False):
-    """Utilisation crossed `threshold` upwards (`raised`) or fell well below it (`cleared`)."""
+    """Utilisation crossed `threshold` upwards (`raised`) or fell well below it (`cleared`).
+
+    With `group_id` the figures are the group's, and the customer is the one whose event did it.
+    """
 
     customer_id: str
     threshold: str
@@ -370,6 +413,7 @@ class CreditLimitAlert(Event, frozen=True, kw_only=True, gc=False):
     utilisation: str | None
     cause_event_id: str
     currency: str
+    group_id: str | None = None
 
 
 class ExposureChanged(Event, frozen=True, kw_only=True, gc=False):
@@ -387,6 +431,25 @@ class ExposureChanged(Event, frozen=True, kw_only=True, gc=False):
     utilisation: str | None
     overdue: Minor
     oldest_overdue_days: int
+    held_orders: int
+    cause_event_id: str
+    group_id: str | None = None
+
+
+class GroupExposureChanged(Event, frozen=True, kw_only=True, gc=False):
+    """The figures of a credit group now, the sums of its members; the latest per group is kept."""
+
+    group_id: str
+    currency: str
+    exposure: Minor
+    open_receivables: Minor
+    delivered_not_invoiced: Minor
+    open_orders: Minor
+    unapplied_credit: Minor
+    credit_limit: Minor | None
+    headroom: Minor | None
+    utilisation: str | None
+    members: int
     held_orders: int
     cause_event_id: str
 
@@ -420,6 +483,8 @@ class RiskSignal(Event, frozen=True, kw_only=True, gc=False):
     kind: str
     severity: str
     detail: str
+    expected_on: Day | None = None
+    cause_event_id: str | None = None
 
 
 INCOMING: tuple[type[Event], ...] = (
@@ -462,6 +527,7 @@ OUTGOING: tuple[type[Event], ...] = (
     OrderDecision,
     CreditLimitAlert,
     ExposureChanged,
+    GroupExposureChanged,
     DunningStep,
     RiskSignal,
 )

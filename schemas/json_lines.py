@@ -29,10 +29,12 @@ _SHOWN_MAX = 40
 # Where an event's own amounts are in different currencies: field of the amount to field of the
 # currency. Everything else has one currency, in `currency`.
 _ACCOUNT_CURRENCY = "account_currency"
+_GROUP_CURRENCY = "group_currency"
 _CURRENCY_FIELDS = {
     "OrderDecision": dict.fromkeys(
         ("exposure_before", "exposure_after", "credit_limit", "headroom"), _ACCOUNT_CURRENCY
     )
+    | dict.fromkeys(("group_exposure", "group_limit"), _GROUP_CURRENCY)
 }
 
 # The contract names the subject of these before the customer.
@@ -351,7 +353,7 @@ def _currency_of(
         return lambda _: found
     sources = _CURRENCY_FIELDS.get(kind.__name__, {})
     for field in fields_of(kind):
-        if field.name in ("currency", _ACCOUNT_CURRENCY):
+        if field.name in ("currency", _ACCOUNT_CURRENCY, _GROUP_CURRENCY):
             _check_currency(field, payload)
 
     def own(name: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from agents.core.policy import PolicyError
+from agents.core.policy_text import PolicyError
 from agents.core.refusal import Refusal
 from agents.policy_file import load_policy
 from agents.simulate import Simulation, with_days

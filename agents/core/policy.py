@@ -1,37 +1,26 @@
 """The policy: every number that credit control turns on. None of them stands in code.
 
-A policy is a TOML text (`agents/policy/default.toml` is the one that ships). It is checked as a
-whole: all its faults are told at once, each with its place.
+A policy file has versions, each valid from a day on, and each version has terms for every segment
+of customers. `PolicyBook` finds the terms for a customer on a day; the day is that of the account
+(the business day of its partition), so that a replay decides as it was decided then. How a file is
+read is in `agents.core.policy_text`.
 """
 
 from __future__ import annotations
 
-import tomllib
+from bisect import bisect_right
 from decimal import ROUND_DOWN, Decimal
 from functools import cache
-from typing import Annotated
 
 import msgspec
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
 
+from schemas.events import Day
 from schemas.money import exponent
 
-_ONE = 10_000
+SHARE_ONE = 10_000
 """Shares are kept as ten-thousandths, so that comparing them needs integers only."""
-
-_MoneyText = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?$")]
-_ShareText = Annotated[str, StringConstraints(pattern=r"^\d(\.\d{1,4})?$")]
-
-
-class PolicyError(ValueError):
-    """The policy text cannot be used; the message lists every fault with its place."""
+ALWAYS: Day = -(2**31)
+"""The day from which the first version of a policy is valid."""
 
 
 class Threshold(msgspec.Struct, frozen=True):
@@ -42,80 +31,73 @@ class Threshold(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rules need of a policy, ready for use.
+    """The terms of one segment in one version, ready for the rules.
 
-    `small_balance`, `min_overdue_amount` and `default_limits` are decimal texts in major units of
-    whatever currency the account has; `in_minor` turns them into money.
+    Amounts are decimal texts in major units of `currency`, or of whatever currency the account has
+    when that is None (`Case.policy_amount` turns them into money). Shares are in ten-thousandths.
+    None switches a rule off.
     """
 
     version: str
+    currency: str | None
+    default_limit: str | None
+    cap_by_insurance: bool
+    own_risk_margin: int
+    prepayment: bool
+    prepayment_after_write_off: bool
+    held_orders_consume: bool
+    strict_fifo: bool
+    net_of_vat: bool
+    shipping_horizon_days: int | None
     thresholds: tuple[Threshold, ...]
     rearm: int
+    forecast_days: int
     max_overdue_days: int
     min_overdue_amount: str
+    overdue_above_utilisation: int | None
+    block_from_level: int | None
+    max_extension_days: int | None
+    authority: dict[str, str]
+    four_eyes_above: str | None
+    validity_days: int
+    recheck_tolerance: int
+    fx_max_age_days: int
+    fx_pivot: str
+    payments_feed_minutes: int | None
     small_balance: str
     remember_days: int
-    default_limits: dict[str, str]
 
 
-class _Alerts(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    thresholds: list[_ShareText] = Field(min_length=1)
-    rearm: _ShareText
+class PolicyVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """The terms from one day on: of all segments, and `base` for those without terms of their
+    own.
+    """
 
-    @model_validator(mode="after")
-    def _ascending(self) -> _Alerts:
-        shares = [Decimal(text) for text in self.thresholds]
-        if shares != sorted(set(shares)):
-            raise ValueError("thresholds must rise from one to the next")
-        if shares[0] <= Decimal(self.rearm):
-            raise ValueError("rearm must be smaller than the lowest threshold")
-        return self
+    version: str
+    valid_from: Day
+    base: Policy
+    segments: dict[str, Policy]
 
-
-class _Overdue(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    max_overdue_days: int = Field(ge=0, le=3650)
-    min_overdue_amount: _MoneyText
+    def of(self, segment: str) -> Policy:
+        return self.segments.get(segment, self.base)
 
 
-class _Documents(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    small_balance: _MoneyText
-    remember_days: int = Field(ge=1, le=3650)
+class PolicyBook:
+    """A policy file: its versions, by the day from which they are valid."""
 
+    def __init__(self, versions: tuple[PolicyVersion, ...]) -> None:
+        self.versions = versions
+        self._starts = [version.valid_from for version in versions]
 
-class _PolicyFile(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    version: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    alerts: _Alerts
-    overdue: _Overdue
-    documents: _Documents
-    default_limits: dict[str, _MoneyText] = {}
+    def at(self, day: Day) -> PolicyVersion:
+        """The version in force on a day."""
+        if len(self.versions) == 1:
+            return self.versions[0]
+        return self.versions[max(bisect_right(self._starts, day) - 1, 0)]
 
-
-def parse_policy(text: str) -> Policy:
-    """Read a policy from TOML. Raises `PolicyError` naming every fault and where it is."""
-    try:
-        read = _PolicyFile.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise PolicyError(f"not TOML: {error}") from error
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        raise PolicyError(faults) from error
-    return Policy(
-        version=read.version,
-        thresholds=tuple(Threshold(text, _share(text)) for text in read.alerts.thresholds),
-        rearm=_share(read.alerts.rearm),
-        max_overdue_days=read.overdue.max_overdue_days,
-        min_overdue_amount=read.overdue.min_overdue_amount,
-        small_balance=read.documents.small_balance,
-        remember_days=read.documents.remember_days,
-        default_limits=dict(read.default_limits),
-    )
+    def changes_within(self, after: Day, until: Day) -> bool:
+        """Whether another version comes into force on a day later than `after`, up to `until`."""
+        return self.at(after) is not self.at(until)
 
 
 @cache
@@ -125,7 +107,3 @@ def in_minor(amount: str, currency: str) -> int:
     Raises `UnknownCurrencyError`.
     """
     return int(Decimal(amount).scaleb(exponent(currency)).to_integral_value(ROUND_DOWN))
-
-
-def _share(text: str) -> int:
-    return int(Decimal(text) * _ONE)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agents.clock.agent import announce_business_days
-from agents.core.policy import Policy
+from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
 from agents.credit.effects import AccountTouched
@@ -30,7 +30,7 @@ from streams.fast_lane.store import PartitionStore
 from streams.metrics import Metrics
 
 
-def credit(wiring: Wiring, codec: Codec, policy: Policy) -> Member:
+def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
     """The agent, ready to start."""
     app = build_app(wiring, "credit", has_leader=True)
     portfolio = Portfolio(wiring.metrics)
@@ -67,7 +67,7 @@ class CreditDesk:
     """Applies the rules to records and publishes what follows."""
 
     def __init__(
-        self, codec: Codec, policy: Policy, portfolio: Portfolio, metrics: Metrics
+        self, codec: Codec, policy: PolicyBook, portfolio: Portfolio, metrics: Metrics
     ) -> None:
         self._codec = codec
         self._policy = policy

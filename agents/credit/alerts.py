@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agents.core.policy import Threshold
-from agents.credit.case import Case, utilisation_text
+from agents.credit.account_day import utilisation_text
+from agents.credit.case import Case
 from schemas.events import CreditLimitAlert, Minor
 
 _ONE = 10_000

@@ -21,9 +21,15 @@ def customer_upserted(case: Case, event: CustomerUpserted) -> None:
     account = case.account
     if _supersedes(account.master, event):
         account.known = True
-        account.currency = event.currency
         account.segment = event.segment or ""
         account.unlimited = bool(event.unlimited)
+        account.closed = bool(event.closed)
+        account.prepays = event.payment_terms_days == 0
+        account.insured_limit = event.insured_limit
+        case.resegment()
+        if account.currency != event.currency:
+            account.currency = event.currency
+            case.watch_rates()
     if _supersedes(account.standing, event):
         account.limit = event.credit_limit
         account.limit_valid_until = event.limit_valid_until

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from agents.credit import state
 from agents.credit.case import Case
-from agents.credit.orders import move_back_to_order, move_to_invoice
+from agents.credit.orders import move_back_to_orders, move_to_invoice
 from schemas.events import (
     CreditNoteIssued,
     DisputeResolved,
+    DunningStep,
     InvoiceCancelled,
     InvoiceDisputed,
     InvoiceIssued,
@@ -28,6 +29,11 @@ def invoice_issued(case: Case, event: InvoiceIssued) -> None:
     revision = event.revision or 0
     if invoice.known:
         if revision < invoice.revision:
+            # Replaced already; but insurers count from the first day on which it was due.
+            case.withdraw(event.invoice_id, invoice)
+            invoice.original_due_on = min(invoice.original_due_on, event.due_on)
+            case.enter(event.invoice_id, invoice)
+            case.rebook_invoice(event.invoice_id, invoice)
             return
         if revision == invoice.revision:
             if _content(event) != _booked_content(invoice):
@@ -38,19 +44,24 @@ def invoice_issued(case: Case, event: InvoiceIssued) -> None:
                 )
             return
         if not invoice.cancelled:
-            move_back_to_order(case, invoice)
-        case.withdraw_due(event.invoice_id, invoice)
+            move_back_to_orders(case, invoice)
+        case.withdraw(event.invoice_id, invoice)
         if event.currency != invoice.currency:
             _empty(case, event.invoice_id, invoice)
+    invoice.original_due_on = (
+        min(invoice.original_due_on, event.due_on) if invoice.known else event.due_on
+    )
     invoice.known = True
     invoice.amount = event.amount
     invoice.currency = event.currency
     invoice.issued_on = event.issued_on
     invoice.due_on = event.due_on
-    invoice.order_id = event.order_id
+    invoice.parts = _parts(event)
     invoice.final_for_order = bool(event.final_for_order)
     invoice.revision = revision
+    invoice.net_amount = event.net_amount
     case.book(event.currency)
+    case.enter(event.invoice_id, invoice)
     if not invoice.cancelled:
         move_to_invoice(case, invoice)
     case.rebook_invoice(event.invoice_id, invoice)
@@ -63,14 +74,16 @@ def invoice_cancelled(case: Case, event: InvoiceCancelled) -> None:
         return
     invoice.cancelled = True
     if invoice.known:
-        move_back_to_order(case, invoice)
+        move_back_to_orders(case, invoice)
     case.rebook_invoice(event.invoice_id, invoice)
 
 
 def invoice_written_off(case: Case, event: InvoiceWrittenOff) -> None:
     """Give up what is open; money that still comes for it pays the debt that was given up."""
     invoice = load_invoice(case, event.invoice_id)
-    invoice.written_off = True
+    if not invoice.written_off:
+        invoice.written_off = True
+        case.account.written_off += 1
     case.rebook_invoice(event.invoice_id, invoice)
 
 
@@ -156,14 +169,30 @@ def _empty(case: Case, invoice_id: str, invoice: state.Invoice) -> None:
     case.rebook_invoice(invoice_id, invoice)
 
 
+def invoices_dunned(case: Case, event: DunningStep) -> None:
+    """Remember the level that each invoice has reached; it stays when a payment is taken back."""
+    for dunned in event.invoices:
+        invoice = load_invoice(case, dunned.invoice_id)
+        invoice.dunning_level = max(invoice.dunning_level, event.level)
+        case.rebook_invoice(dunned.invoice_id, invoice)
+
+
+def _parts(event: InvoiceIssued) -> list[state.InvoicedPart]:
+    """The orders that it is for, each with what of it is for that order."""
+    if event.orders:
+        return [state.InvoicedPart(part.order_id, part.amount) for part in event.orders]
+    return [] if event.order_id is None else [state.InvoicedPart(event.order_id, event.amount)]
+
+
 def _content(event: InvoiceIssued) -> tuple[object, ...]:
     return (
         event.amount,
         event.currency,
         event.issued_on,
         event.due_on,
-        event.order_id,
+        [(part.order_id, part.amount) for part in _parts(event)],
         bool(event.final_for_order),
+        event.net_amount,
     )
 
 
@@ -173,6 +202,7 @@ def _booked_content(invoice: state.Invoice) -> tuple[object, ...]:
         invoice.currency,
         invoice.issued_on,
         invoice.due_on,
-        invoice.order_id,
+        [(part.order_id, part.amount) for part in invoice.parts],
         invoice.final_for_order,
+        invoice.net_amount,
     )

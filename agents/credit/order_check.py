@@ -8,125 +8,49 @@ have helped, oldest first.
 
 from __future__ import annotations
 
-from agents.core.policy import in_minor
+from fractions import Fraction
+
+from agents.core.policy import SHARE_ONE
 from agents.credit import reasons, state
-from agents.credit.case import Case, utilisation_text
-from agents.credit.positions import order_rest, order_total
-from schemas.events import Minor, OrderDecision
-
-_NONE_FITS: Minor = 2**62
-"""Lower bound of what held orders ask for when only people can release them."""
+from agents.credit.case import Case
+from agents.credit.feeds import may_be_paid_already
+from schemas.events import Minor
 
 
-def decide_placed(case: Case, order_id: str, order: state.Order) -> None:
-    """Answer an order that has just become known."""
-    case.rebook_order(order_id, order)
-    if order.cancelled_all or (order.cancels and order_total(order) == 0):
-        _conclude(case, order_id, order, "cancelled", [])
-        return
-    held_for = hold_reasons(case, order, order_rest(order))
-    if not held_for:
-        _conclude(case, order_id, order, "approved", [])
-    elif order.override_by is not None:
-        _conclude(case, order_id, order, "released", [], by=order.override_by)
-    else:
-        _conclude(case, order_id, order, "held", held_for)
+def hold_reasons(case: Case, order: state.Order) -> list[str]:
+    """Every reason against what the order asks for now, whether it has the credit or wants it.
 
-
-def decide_total_changed(case: Case, order_id: str, order: state.Order) -> None:
-    """Check what an approved order grew by; a held one waits for the re-check that always follows.
-
-    An order whose parts were all cancelled lives again when a later total says so.
-    """
-    if order.status == "cancelled" and not order.cancelled_all and order_total(order) > 0:
-        decide_placed(case, order_id, order)
-        return
-    if order.status not in ("approved", "released"):
-        decide_parts_changed(case, order_id, order)
-        return
-    increase = order_rest(order) - order.booked_open
-    if increase <= 0:
-        case.rebook_order(order_id, order)
-        return
-    held_for = hold_reasons(case, order, increase)
-    _conclude(case, order_id, order, "held" if held_for else "approved", held_for)
-
-
-def decide_parts_changed(case: Case, order_id: str, order: state.Order) -> None:
-    """Follow a delivery, an invoice or a cancelled part: these ask for no new credit."""
-    if order.status == "held":
-        _refresh_held(case, order_id, order)
-        return
-    case.rebook_order(order_id, order)
-
-
-def cancel(case: Case, order_id: str, order: state.Order) -> None:
-    """End the reservation or the hold."""
-    if order.known and order.status != "cancelled":
-        _conclude(case, order_id, order, "cancelled", [])
-    else:
-        case.rebook_order(order_id, order)
-
-
-def hold_by_person(case: Case, order_id: str, order: state.Order) -> None:
-    """Put an approved order on hold; one that is held already keeps its decision and gains the
-    reason.
-    """
-    if order.status in ("approved", "released"):
-        held_for = hold_reasons(case, order, order.booked_open, freed=order.booked_open)
-        _conclude(case, order_id, order, "held", held_for, by=order.manual_hold_by)
-    else:
-        case.ledger.put(state.order_key(case.account_id, order_id), order)
-
-
-def release_by_person(case: Case, order_id: str, order: state.Order) -> None:
-    """Release a held order against all reasons; it counts in the exposure, beyond the limit if need
-    be.
-    """
-    if order.status == "held":
-        _conclude(case, order_id, order, "released", [], by=order.override_by)
-    else:
-        case.ledger.put(state.order_key(case.account_id, order_id), order)
-
-
-def recheck_held_orders(case: Case) -> None:
-    """Release, oldest first, every held order that now passes; what does not fit is passed over."""
-    account = case.account
-    if not account.held_orders or standing_reasons(case):
-        return
-    limit = case.limit()
-    if limit is not None and account.smallest_held > max(limit - case.exposure(), 0):
-        return
-    smallest = _NONE_FITS
-    start, end = state.held_range(case.account_id)
-    for key, _ in list(case.ledger.scan(start, end)):
-        order_id = state.last_part(key)
-        order: state.Order = case.ledger.get(state.order_key(case.account_id, order_id))
-        rest = order_rest(order)
-        if not hold_reasons(case, order, rest):
-            _conclude(case, order_id, order, "released", [])
-        elif order.manual_hold_by is None:
-            smallest = min(smallest, rest)
-    account.smallest_held = smallest
-
-
-def hold_reasons(case: Case, order: state.Order, asked: Minor, freed: Minor = 0) -> list[str]:
-    """Every reason against granting `asked`, minor units of the order's currency.
-
-    `freed` is what the order reserves now and would give back first.
+    An order that reserves already is judged as if it gave that back first; so is one that is held,
+    where held orders consume. One whose goods are out passes only when all of the exposure fits.
     """
     found = standing_reasons(case)
-    if order.currency == case.account.currency:
-        limit = case.limit()
-        if limit is not None and asked > 0 and asked > limit - case.exposure() + freed:
-            found.append(reasons.CREDIT_LIMIT_EXCEEDED)
-    elif case.account.known and reasons.FX_RATE_MISSING not in found:
-        found.append(reasons.FX_RATE_MISSING)
-    if order.manual_hold_by is not None:
-        found.append(reasons.MANUAL_HOLD)
-    if len(found) > 1:
-        found.sort(key=reasons.PRECEDENCE.index)
-    return found
+    account = case.account
+    if account.known:
+        own = order.currency == account.currency
+        if not own and not case.is_valued(order.currency) and reasons.FX_RATE_MISSING not in found:
+            found.append(reasons.FX_RATE_MISSING)
+        asked = case.asked(order)
+        if asked > 0 or order.uncovered:
+            more = asked - order.booked_open
+            if case.policy.held_orders_consume:
+                more -= order.booked_held
+            _check_amount(case, more if own else case.exact(more, order.currency), found)
+            if case.policy.strict_fifo and _waits_behind(case, order):
+                _add(reasons.CREDIT_LIMIT_EXCEEDED, found)
+    return _with_manual_hold(order, found)
+
+
+def delivery_reasons(case: Case, order: state.Order) -> list[str]:
+    """Every reason against an order of which goods go out: whether what approved it still holds.
+
+    Older orders keep their room first, so of what is reserved only younger orders make way for it.
+    """
+    found = standing_reasons(case)
+    if case.account.known:
+        ceiling = 0 if prepays(case) else case.limit()
+        over = 0 if ceiling is None else case.exact_exposure() - ceiling
+        _check_amount(case, -case.reserved_after(order, over) if over > 0 else 0, found)
+    return _with_manual_hold(order, found)
 
 
 def standing_reasons(case: Case) -> list[str]:
@@ -135,84 +59,106 @@ def standing_reasons(case: Case) -> list[str]:
     if not account.known:
         return [reasons.CUSTOMER_UNKNOWN]
     found: list[str] = []
-    if account.blocked:
+    if account.blocked or account.closed:
         found.append(reasons.CUSTOMER_BLOCKED)
-    if not account.unlimited:
+    if not account.unlimited and not prepays(case):
         if case.limit() is None:
             found.append(reasons.LIMIT_MISSING)
         elif case.limit_expired():
             found.append(reasons.LIMIT_EXPIRED)
-    if is_overdue(case):
+    if case.policy.overdue_above_utilisation is None and is_overdue(case):
         found.append(reasons.OVERDUE)
-    if case.has_unvalued_currency():
+    if account.dunned and is_dunned(case):
+        found.append(reasons.DUNNING_BLOCK)
+    if account.insured_limit is not None and is_cover_stopped(case):
+        found.append(reasons.INSURANCE_COVER_STOPPED)
+    if account.foreign and case.has_unvalued_currency():
         found.append(reasons.FX_RATE_MISSING)
     return found
 
 
+def prepays(case: Case) -> bool:
+    """Whether orders of the account wait for their money."""
+    policy, account = case.policy, case.account
+    return (
+        account.prepays
+        or policy.prepayment
+        or (policy.prepayment_after_write_off and account.written_off > 0)
+    )
+
+
 def is_overdue(case: Case) -> bool:
     """Whether an uncontested invoice is too late and late invoices reach the policy's amount."""
-    account = case.account
-    oldest = account.oldest_due
+    oldest = case.account.oldest_due
     if oldest is None or case.today - oldest <= case.policy.max_overdue_days:
         return False
-    late = account.books.get(account.currency)
-    minimum = in_minor(case.policy.min_overdue_amount, account.currency)
-    # An invoice in another currency has no value here; one that is late counts as reaching the
-    # amount.
-    return (0 if late is None else late.overdue) >= minimum or case.has_unvalued_currency()
+    minimum = case.policy_amount(case.policy.min_overdue_amount)
+    # What cannot be valued counts as reaching the amount.
+    return minimum is None or case.valued_book().overdue >= minimum or case.has_unvalued_currency()
 
 
-def _refresh_held(case: Case, order_id: str, order: state.Order) -> None:
-    case.rebook_order(order_id, order)
-    case.account.smallest_held = min(case.account.smallest_held, order_rest(order))
+def is_dunned(case: Case) -> bool:
+    """Whether an open invoice has reached the dunning level from which the policy blocks."""
+    level = case.policy.block_from_level
+    return level is not None and any(reached >= level for reached in case.account.dunned)
 
 
-def _conclude(
-    case: Case,
-    order_id: str,
-    order: state.Order,
-    decision: str,
-    held_for: list[str],
-    by: str | None = None,
-) -> None:
-    """Give the order its new status, book it, and say so."""
-    account = case.account
-    before = case.exposure()
-    was_held = order.status == "held"
-    order.status = decision
-    order.decision_number += 1
-    case.rebook_order(order_id, order)
-    if decision == "held":
-        rest = order_rest(order)
-        account.smallest_held = (
-            rest if not account.held_orders else min(account.smallest_held, rest)
-        )
-        account.held_orders += 1
-        case.ledger.put(state.held_key(case.account_id, order.placed_at, order_id), True)
-    elif was_held:
-        account.held_orders -= 1
-        case.ledger.delete(state.held_key(case.account_id, order.placed_at, order_id))
-    exposure = case.exposure()
+def is_cover_stopped(case: Case) -> bool:
+    """Whether an unpaid invoice is past the insurer's maximum extension, counted from its original
+    due day.
+    """
+    extension = case.policy.max_extension_days
+    if extension is None:
+        return False
+    oldest = case.oldest_original_due()
+    return oldest is not None and case.today - oldest > extension
+
+
+def _check_amount(case: Case, asked: Minor | Fraction, found: list[str]) -> None:
+    """Add the reasons that hang on what the account would owe with so much more."""
+    policy = case.policy
+    exposure = case.exact_exposure()
+    if policy.held_orders_consume:
+        exposure += case.exact_held()
+    after = exposure + asked
     limit = case.limit()
-    case.effects.append(
-        OrderDecision(
-            event_id=case.next_id(),
-            occurred_at=case.at,
-            customer_id=case.account_id,
-            order_id=order_id,
-            decision=decision,
-            reasons=held_for,
-            amount=order_total(order),
-            currency=order.currency,
-            exposure_before=before,
-            exposure_after=exposure,
-            credit_limit=limit,
-            headroom=None if limit is None else limit - exposure,
-            utilisation=utilisation_text(exposure, limit),
-            decision_number=order.decision_number,
-            cause_event_id=case.cause,
-            policy_version=case.policy.version,
-            account_currency=account.currency or order.currency,
-            by=by,
-        )
-    )
+    share = policy.overdue_above_utilisation
+    if (
+        share is not None
+        and is_overdue(case)
+        and (limit is None or after * SHARE_ONE > share * limit)
+    ):
+        found.append(reasons.OVERDUE)
+    if prepays(case):
+        if after > 0:
+            found.append(reasons.PREPAYMENT_REQUIRED)
+        return
+    if limit is not None and after > limit:
+        found.append(reasons.CREDIT_LIMIT_EXCEEDED)
+        if policy.payments_feed_minutes is not None and may_be_paid_already(case, after - limit):
+            found.append(reasons.STALE_DATA)
+
+
+def _waits_behind(case: Case, order: state.Order) -> bool:
+    """Whether an older order waits, other than for a person."""
+    start, end = state.held_range(case.account_id)
+    own_key = state.held_key(case.account_id, order.placed_at, "")
+    for key, _ in case.ledger.scan(start, min(end, own_key)):
+        older: state.Order = case.ledger.get(state.order_key(case.account_id, state.last_part(key)))
+        if older.manual_hold_by is None:
+            return True
+    return False
+
+
+def _with_manual_hold(order: state.Order, found: list[str]) -> list[str]:
+    """The reasons in their order, with the hold that a person put on the order."""
+    if order.manual_hold_by is not None:
+        found.append(reasons.MANUAL_HOLD)
+    if len(found) > 1:
+        found.sort(key=reasons.PRECEDENCE.index)
+    return found
+
+
+def _add(reason: str, found: list[str]) -> None:
+    if reason not in found:
+        found.append(reason)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from agents.credit import state
+from agents.credit.authority import Overreach, check_authority
 from agents.credit.case import Case
-from agents.credit.order_check import (
+from agents.credit.order_decisions import (
     cancel,
+    decide_delivered,
     decide_parts_changed,
     decide_placed,
     decide_total_changed,
@@ -32,10 +34,11 @@ def load_order(case: Case, order_id: str) -> state.Order:
 def order_placed(case: Case, event: OrderPlaced) -> None:
     order = load_order(case, event.order_id)
     if order.known:
-        if (event.amount, event.currency, event.deliver_on) != (
+        if (event.amount, event.currency, event.deliver_on, event.net_amount) != (
             order.placed_amount,
             order.currency,
             order.deliver_on,
+            order.net_amount,
         ):
             case.refuse(
                 "document_conflict",
@@ -48,6 +51,7 @@ def order_placed(case: Case, event: OrderPlaced) -> None:
     order.placed_amount = event.amount
     order.placed_at = event.occurred_at
     order.deliver_on = event.deliver_on
+    order.net_amount = event.net_amount
     if not order.total_sequence:
         order.total = event.amount
     case.book(event.currency)
@@ -73,7 +77,7 @@ def order_delivered(case: Case, event: OrderDelivered) -> None:
     else:
         order.seen.append(event.event_id)
         order.delivered += event.amount
-    decide_parts_changed(case, event.order_id, order)
+    decide_delivered(case, event.order_id, order)
 
 
 def order_cancelled(case: Case, event: OrderCancelled) -> None:
@@ -100,7 +104,8 @@ def order_held(case: Case, event: OrderHeld) -> None:
     order.seen.append(event.event_id)
     order.manual_at = event.occurred_at
     order.manual_hold_by = event.by
-    order.override_by = None
+    order.manual_hold_why = event.reason
+    order.override = None
     hold_by_person(case, event.order_id, order)
 
 
@@ -108,36 +113,49 @@ def order_released(case: Case, event: OrderReleased) -> None:
     order = load_order(case, event.order_id)
     if event.occurred_at < order.manual_at or event.event_id in order.seen:
         return
+    override = state.Override(
+        by=event.by,
+        why=event.reason,
+        role=event.role,
+        confirmed_by=event.confirmed_by,
+        until=case.today + case.policy.validity_days - 1
+        if event.valid_until is None
+        else event.valid_until,
+    )
+    if order.known:
+        try:
+            check_authority(case, event.order_id, order, override)
+        except Overreach as fault:
+            case.refuse(fault.reason, fault.field, str(fault))
+            return
     order.seen.append(event.event_id)
     order.manual_at = event.occurred_at
     order.manual_hold_by = None
-    order.override_by = event.by
+    order.override = override
     release_by_person(case, event.order_id, order)
 
 
 def move_to_invoice(case: Case, invoice: state.Invoice) -> None:
-    """Move what an invoice takes over from its order: the exposure does not jump.
+    """Move what an invoice takes over from its orders: the exposure does not jump.
 
     An invoice in another currency takes no amount over; the order then ends by `final_for_order`.
     """
-    if invoice.order_id is None:
-        return
-    order = load_order(case, invoice.order_id)
-    if not order.invoiced:
-        order.invoiced_currency = invoice.currency
-    if order.invoiced_currency == invoice.currency:
-        invoice.moved_from_order = invoice.amount
-        order.invoiced += invoice.amount
-    order.final_invoices += invoice.final_for_order
-    decide_parts_changed(case, invoice.order_id, order)
+    for part in invoice.parts:
+        order = load_order(case, part.order_id)
+        if not order.invoiced:
+            order.invoiced_currency = invoice.currency
+        if order.invoiced_currency == invoice.currency:
+            part.moved = part.amount
+            order.invoiced += part.amount
+        order.final_invoices += invoice.final_for_order
+        decide_parts_changed(case, part.order_id, order)
 
 
-def move_back_to_order(case: Case, invoice: state.Invoice) -> None:
-    """Give back what the invoice took over: the order is again to be invoiced."""
-    if invoice.order_id is None:
-        return
-    order = load_order(case, invoice.order_id)
-    order.invoiced -= invoice.moved_from_order
-    invoice.moved_from_order = 0
-    order.final_invoices -= invoice.final_for_order
-    decide_parts_changed(case, invoice.order_id, order)
+def move_back_to_orders(case: Case, invoice: state.Invoice) -> None:
+    """Give back what the invoice took over: its orders are again to be invoiced."""
+    for part in invoice.parts:
+        order = load_order(case, part.order_id)
+        order.invoiced -= part.moved
+        part.moved = 0
+        order.final_invoices -= invoice.final_for_order
+        decide_parts_changed(case, part.order_id, order)

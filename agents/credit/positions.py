@@ -32,31 +32,20 @@ def order_total(order: Order) -> Minor:
     return max(total, 0)
 
 
-def order_rest(order: Order) -> Minor:
-    """What is left undelivered and uninvoiced, whether the order is approved or held."""
-    if not order.known or order.cancelled_all or order.final_invoices:
-        return 0
-    total = order_total(order)
-    return max(
-        total - max(order.delivered, _invoiced(order), total if order.delivered_all else 0), 0
-    )
-
-
 def order_position(order: Order) -> tuple[Minor, Minor]:
-    """(reserved, delivered and not invoiced), minor units of the order's currency.
+    """(what is left undelivered and uninvoiced, what is delivered and not invoiced), gross, minor
+    units of the order's currency, whatever the order's status.
 
-    Only an approved or released order reserves. What is delivered counts whatever the order's
-    status, since the goods are out. Nothing counts before the order itself has come: until then its
-    currency is not known.
+    What is delivered counts even for a held order, since the goods are out. Nothing counts before
+    the order itself has come: until then its currency is not known.
     """
-    if not order.known:
+    if not order.known or order.final_invoices:
         return 0, 0
-    delivered = 0
-    if not order.final_invoices:
-        out = max(order.delivered, order_total(order)) if order.delivered_all else order.delivered
-        delivered = max(out - _invoiced(order), 0)
-    reserved = order_rest(order) if order.status in ("approved", "released") else 0
-    return reserved, delivered
+    total = order_total(order)
+    out = max(order.delivered, total) if order.delivered_all else order.delivered
+    invoiced = order.invoiced if order.invoiced_currency == order.currency else 0
+    rest = 0 if order.cancelled_all else max(total - max(out, invoiced), 0)
+    return rest, max(out - invoiced, 0)
 
 
 def invoice_position(invoice: Invoice, small_balance: Minor) -> InvoicePosition:
@@ -74,10 +63,6 @@ def invoice_position(invoice: Invoice, small_balance: Minor) -> InvoicePosition:
     if invoice.written_off or (applied > 0 and rest <= small_balance):
         return InvoicePosition(0, excess_elsewhere, 0)
     return InvoicePosition(rest, excess_elsewhere, rest - min(rest, _contested(invoice, rest)))
-
-
-def _invoiced(order: Order) -> Minor:
-    return order.invoiced if order.invoiced_currency == order.currency else 0
 
 
 def _contested(invoice: Invoice, rest: Minor) -> Minor:

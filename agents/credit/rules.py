@@ -17,15 +17,23 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.core.ledger import Ledger
-from agents.core.policy import Policy
-from agents.credit import customers, invoices, orders, payments, state
+from agents.core.policy import PolicyBook
+from agents.credit import customers, feeds, invoices, orders, payments, state, valuation
+from agents.credit.account_day import AccountDay, utilisation_text
 from agents.credit.alerts import raise_and_clear_alerts
-from agents.credit.case import Case, outgoing_id, utilisation_text
+from agents.credit.case import Case, outgoing_id
 from agents.credit.effects import Effect
-from agents.credit.order_check import recheck_held_orders
+from agents.credit.order_decisions import look_again, recheck_held_orders
 from schemas import events
 from schemas.dates import MICROSECONDS_PER_DAY
-from schemas.events import BusinessDayStarted, Day, Event, ExposureChanged
+from schemas.events import (
+    BusinessDayStarted,
+    Day,
+    Event,
+    ExposureChanged,
+    FeedAdvanced,
+    FxRatePublished,
+)
 
 _HANDLERS: dict[type[Event], Callable[[Case, Any], None]] = {
     events.CustomerUpserted: customers.customer_upserted,
@@ -48,11 +56,12 @@ _HANDLERS: dict[type[Event], Callable[[Case, Any], None]] = {
     events.PaymentCleared: payments.payment_cleared,
     events.PaymentAllocated: payments.payment_allocated,
     events.PaymentReversed: payments.payment_reversed,
+    events.DunningStep: invoices.invoices_dunned,
 }
 """Events of the journal that are not here concern other rooms."""
 
 
-def reduce(ledger: Ledger, event: Event, policy: Policy) -> list[Effect]:
+def reduce(ledger: Ledger, event: Event, policies: PolicyBook) -> list[Effect]:
     """Fold one event of the journal into the partition's ledger and say what follows from it, in
     order.
     """
@@ -60,16 +69,20 @@ def reduce(ledger: Ledger, event: Event, policy: Policy) -> list[Effect]:
     effects: list[Effect] = []
     if handler is not None:
         account_id: str = event.customer_id  # type: ignore[attr-defined]  # every handled event has one
-        case = Case(ledger, policy, account_id, event, _today(ledger, event), effects)
+        case = Case(ledger, policies, account_id, event, _today(ledger, event), effects)
         case.age()
         handler(case, event)
         _settle(case)
     elif isinstance(event, BusinessDayStarted):
-        _start_day(ledger, event, policy, effects)
+        _start_day(ledger, event, policies, effects)
+    elif isinstance(event, FxRatePublished):
+        _revalue(ledger, event, policies, effects)
+    elif isinstance(event, FeedAdvanced):
+        feeds.advance(ledger, event)
     return effects
 
 
-def figures(ledger: Ledger, account_id: str, policy: Policy) -> ExposureChanged:
+def figures(ledger: Ledger, account_id: str, policies: PolicyBook) -> ExposureChanged:
     """The account's figures now, as they are published. Raises `KeyError` for an account never
     touched.
     """
@@ -79,8 +92,9 @@ def figures(ledger: Ledger, account_id: str, policy: Policy) -> ExposureChanged:
     today: Day | None = ledger.get(state.BUSINESS_DAY)
     if today is None:
         today = account.aged_to or 0
-    limit = account.limit_on(today, policy)
-    book = account.books.get(account.currency) or state.Book()
+    shown = AccountDay(ledger, policies, account_id, account, today)
+    limit = shown.limit()
+    book = shown.valued_book()
     exposure = book.exposure()
     late_days = 0 if account.oldest_due is None else max(today - account.oldest_due, 0)
     return ExposureChanged(
@@ -95,7 +109,7 @@ def figures(ledger: Ledger, account_id: str, policy: Policy) -> ExposureChanged:
         unapplied_credit=book.unapplied,
         credit_limit=limit,
         headroom=None if limit is None else limit - exposure,
-        utilisation=utilisation_text(exposure, limit),
+        utilisation=utilisation_text(shown.exact_exposure(), limit),
         overdue=book.overdue,
         oldest_overdue_days=late_days,
         held_orders=account.held_orders,
@@ -113,29 +127,78 @@ def _settle(case: Case) -> None:
 
 
 def _start_day(
-    ledger: Ledger, event: BusinessDayStarted, policy: Policy, effects: list[Effect]
+    ledger: Ledger, event: BusinessDayStarted, policies: PolicyBook, effects: list[Effect]
 ) -> None:
     """Begin a day: age and re-check the accounts for which it changes something. An earlier day is
     ignored.
     """
-    business_day: Day | None = ledger.get(state.BUSINESS_DAY)
-    if business_day is not None and event.date <= business_day:
+    before: Day | None = ledger.get(state.BUSINESS_DAY)
+    if before is not None and event.date <= before:
         return
     ledger.put(state.BUSINESS_DAY, event.date)
     due = list(ledger.scan(*state.agenda_until(event.date)))
-    woken = dict.fromkeys(state.woken_account(key) for key, _ in due)
     for key, _ in due:
         ledger.delete(key)
+    woken = dict.fromkeys(state.woken_account(key) for key, _ in due)
     for account_id in woken:
-        account_effects: list[Effect] = []
-        case = Case(ledger, policy, account_id, event, event.date, account_effects)
-        case.age()
-        _settle(case)
-        effects.extend(account_effects)
-    _forget(ledger, event.date, policy)
+        _look_at(ledger, account_id, event, policies, effects)
+    if before is not None:
+        base = policies.at(event.date).base
+        moved = valuation.pairs_moving(ledger, base, before, event.date)
+        _look_at_valued(ledger, moved, woken, event, policies, effects)
+        if policies.changes_within(before, event.date):
+            for account_id in state.accounts(ledger):
+                _look_at(ledger, account_id, event, policies, effects)
+    _forget(ledger, event.date, policies.at(event.date).base.remember_days)
 
 
-def _forget(ledger: Ledger, today: Day, policy: Policy) -> None:
+def _revalue(
+    ledger: Ledger, event: FxRatePublished, policies: PolicyBook, effects: list[Effect]
+) -> None:
+    """Keep a rate; when it is the one in force now, value again what hangs on it."""
+    if valuation.publish(ledger, event, _today(ledger, event)):
+        _look_at_valued(ledger, [(event.base, event.quote)], {}, event, policies, effects)
+
+
+def _look_at_valued(
+    ledger: Ledger,
+    pairs: list[tuple[str, str]],
+    seen: dict[str, None],
+    event: Event,
+    policies: PolicyBook,
+    effects: list[Effect],
+) -> None:
+    """Look at the accounts that rates of these pairs have moved, other than those seen already."""
+    currencies = sorted({currency for pair in pairs for currency in pair})
+    hang_on_them = dict.fromkeys(
+        state.last_part(key)
+        for currency in currencies
+        for key, _ in ledger.scan(*state.valued_range(currency))
+    )
+    today = _today(ledger, event)
+    for account_id in hang_on_them:
+        if account_id in seen:
+            continue
+        account: state.Account = ledger.get(state.account_key(account_id))
+        moved = AccountDay(ledger, policies, account_id, account, today).exposure() != account.shown
+        if moved or account.held_orders:
+            _look_at(ledger, account_id, event, policies, effects)
+
+
+def _look_at(
+    ledger: Ledger, account_id: str, event: Event, policies: PolicyBook, effects: list[Effect]
+) -> None:
+    """Have an account follow an event that is not its own."""
+    own_effects: list[Effect] = []
+    case = Case(ledger, policies, account_id, event, _today(ledger, event), own_effects)
+    case.age()
+    for order_id in case.orders_to_look_at():
+        look_again(case, order_id)
+    _settle(case)
+    effects.extend(own_effects)
+
+
+def _forget(ledger: Ledger, today: Day, remember_days: int) -> None:
     """Drop documents that closed long enough ago; one that was opened again since stays."""
     for key, document_keys in list(ledger.scan(*state.forget_until(today))):
         ledger.delete(key)
@@ -144,7 +207,7 @@ def _forget(ledger: Ledger, today: Day, policy: Policy) -> None:
             if (
                 document is not None
                 and document.closed_on is not None
-                and document.closed_on + policy.remember_days <= today
+                and document.closed_on + remember_days <= today
             ):
                 ledger.delete(document_key)
 

@@ -8,7 +8,13 @@ thousand.
     {account} NUL o|i|p|c {id}          order, invoice, payment, credit note
     {account} NUL d {due day} NUL {id}  index: invoices with something that is or can become overdue
     {account} NUL h {placed} NUL {id}   index: held orders, oldest first
+    {account} NUL q {-placed} NUL {id}  index: orders that reserve, youngest first
+    {account} NUL n {due day} NUL {id}  index: unpaid invoices by original due day (of the insured)
+    {account} NUL t {day} NUL {id}      orders on which to look again on that day
     NUL day                             the business day of this partition
+    NUL feed {name}                     the instant up to which an input feed is complete
+    NUL r {base} {quote}                the rates of a pair of currencies, by the day they hold from
+    NUL c {currency} NUL {account}      index: accounts whose figures hang on rates of the currency
     NUL g {day} NUL {account}           agenda: accounts for which that day changes something
     NUL x {day} NUL {account} NUL {n}   agenda: keys of the documents that the account's nth event
                                         closed, to be forgotten on that day
@@ -21,15 +27,21 @@ record then exists with `known` False and waits.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from agents.core.policy import Policy, in_minor
+from agents.core.ledger import Ledger
 from schemas.events import Allocation, Day, Instant, Minor
 
 NUL = "\0"
 BUSINESS_DAY = NUL + "day"
+RATES = (NUL + "r", NUL + "s")
+"""The range of all rates."""
+_LATEST: Instant = 2**63 - 1
+_LAST = "\U0010ffff"
+"""Behind every key."""
 _VERSION = b"\x01"
 """First byte of every stored value. A version that reads more keeps reading this one."""
 
@@ -50,6 +62,8 @@ class Book(Record):
     orders: Minor = 0
     unapplied: Minor = 0
     overdue: Minor = 0
+    held: Minor = 0
+    """What held orders ask for."""
 
     def exposure(self) -> Minor:
         return self.receivables + self.delivered + self.orders - self.unapplied
@@ -96,19 +110,22 @@ class Account(Record):
     """Events that touched this account so far: makes ids of what goes out unique and repeatable."""
     cause_event_id: str = ""
     changed_at: Instant = 0
-
-    def limit_on(self, day: Day, policy: Policy) -> Minor | None:
-        """The limit that counts on `day`; None when there is none to compare with (missing or
-        unlimited).
-        """
-        if self.unlimited:
-            return None
-        if self.has_temporary_limit(day):
-            return self.temporary_limit
-        if self.limit is not None:
-            return self.limit
-        default = policy.default_limits.get(self.segment)
-        return None if default is None or not self.currency else in_minor(default, self.currency)
+    closed: bool = False
+    prepays: bool = False
+    """Has terms of 0 days: orders wait for their money."""
+    insured_limit: Minor | None = None
+    written_off: int = 0
+    """Invoices that were written off."""
+    dunned: dict[int, int] = {}
+    """Open invoices by the dunning level that they have reached."""
+    foreign: bool = False
+    """Has books in other currencies than its own."""
+    shown: Minor = 0
+    """The exposure as it was last shown: a new rate moves it between two events."""
+    ranked: bool = False
+    """Orders that reserve are indexed by age."""
+    insured_index: bool = False
+    """Unpaid invoices are indexed by their original due day."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless the standing limit was changed
@@ -136,6 +153,19 @@ class Cancel(Record):
     amount: Minor
 
 
+class Override(Record):
+    """A person's release, against the rules."""
+
+    by: str
+    why: str
+    role: str | None
+    confirmed_by: str | None
+    until: Day
+    """The last day on which it holds good."""
+    total: Minor = 0
+    """The order's total that was released."""
+
+
 class Order(Record):
     known: bool = False
     currency: str = ""
@@ -157,12 +187,25 @@ class Order(Record):
     decision_number: int = 0
     manual_hold_by: str | None = None
     manual_at: Instant = 0
-    override_by: str | None = None
+    override: Override | None = None
     booked_open: Minor = 0
     booked_delivered: Minor = 0
     seen: list[str] = []
     """Ids of events that added a part: a part has no id of its own to tell a repeat by."""
     closed_on: Day | None = None
+    net_amount: Minor | None = None
+    manual_hold_why: str = ""
+    booked_held: Minor = 0
+    uncovered: bool = False
+    """Held when it was delivered: the goods are out, so it passes when all of the exposure fits."""
+
+
+class InvoicedPart(Record):
+    """The part of an invoice that is for one order; `moved` is what it took over from there."""
+
+    order_id: str
+    amount: Minor
+    moved: Minor = 0
 
 
 class Dispute(Record):
@@ -180,10 +223,8 @@ class Invoice(Record):
     amount: Minor = 0
     issued_on: Day = 0
     due_on: Day = 0
-    order_id: str | None = None
+    parts: list[InvoicedPart] = []
     final_for_order: bool = False
-    moved_from_order: Minor = 0
-    """What it took over from its order."""
     revision: int = 0
     applied: Minor = 0
     """Cleared money and credit notes set against it, in `applied_currency`, whether it can take
@@ -200,6 +241,11 @@ class Invoice(Record):
     booked_due: Minor = 0
     """What of it stands in the due index: open and not contested."""
     closed_on: Day | None = None
+    net_amount: Minor | None = None
+    original_due_on: Day = 0
+    """The earliest due day that it ever had: insurers count from that, whatever was deferred."""
+    dunning_level: int = 0
+    booked_level: int = 0
 
 
 class Share(Record):
@@ -238,6 +284,16 @@ class Due(Record):
 
     amount: Minor
     currency: str
+
+
+class Rate(Record):
+    """What one unit of a base currency costs from a day on."""
+
+    valid_on: Day
+    rate: str
+    source: str | None
+    at: Instant
+    event_id: str
 
 
 # ── keys ────────────────────────────────────────────────────────────────────────────────────────
@@ -282,6 +338,56 @@ def held_range(account_id: str) -> tuple[str, str]:
     return f"{account_id}\0h", f"{account_id}\0i"
 
 
+def rank_key(account_id: str, placed_at: Instant, order_id: str) -> str:
+    return f"{account_id}\0q{_LATEST - placed_at:020d}\0{order_id}"
+
+
+def rank_range(account_id: str, younger_than: Instant) -> tuple[str, str]:
+    """Orders that reserve and were placed after an instant, youngest first."""
+    return f"{account_id}\0q", f"{account_id}\0q{_LATEST - younger_than:020d}"
+
+
+def order_range(account_id: str) -> tuple[str, str]:
+    return f"{account_id}\0o", f"{account_id}\0p"
+
+
+def invoice_range(account_id: str) -> tuple[str, str]:
+    return f"{account_id}\0i", f"{account_id}\0j"
+
+
+def insured_key(account_id: str, original_due_on: Day, invoice_id: str) -> str:
+    return f"{account_id}\0n{original_due_on:08d}\0{invoice_id}"
+
+
+def insured_range(account_id: str) -> tuple[str, str]:
+    return f"{account_id}\0n", f"{account_id}\0o"
+
+
+def timer_key(account_id: str, day: Day, order_id: str) -> str:
+    return f"{account_id}\0t{day:08d}\0{order_id}"
+
+
+def timers_until(account_id: str, day: Day) -> tuple[str, str]:
+    """The orders of an account to look at again, up to and including `day`."""
+    return f"{account_id}\0t", f"{account_id}\0t{day + 1:08d}"
+
+
+def feed_key(feed: str) -> str:
+    return f"\0feed{feed}"
+
+
+def rates_key(base: str, quote: str) -> str:
+    return f"\0r{base}{quote}"
+
+
+def valued_key(currency: str, account_id: str) -> str:
+    return f"\0c{currency}\0{account_id}"
+
+
+def valued_range(currency: str) -> tuple[str, str]:
+    return f"\0c{currency}\0", f"\0c{currency}\1"
+
+
 def agenda_key(day: Day, account_id: str) -> str:
     return f"\0g{day:08d}\0{account_id}"
 
@@ -315,6 +421,18 @@ def last_part(index_key: str) -> str:
     return index_key.rsplit(NUL, 1)[1]
 
 
+def accounts(ledger: Ledger) -> Iterator[str]:
+    """Every account of the partition. Goes from one to the next without reading their documents."""
+    after = "\1"  # behind what belongs to the partition
+    while True:
+        key = next((key for key, _ in ledger.scan(after, _LAST)), None)
+        if key is None:
+            return
+        account_id = key.partition(NUL)[0]
+        yield account_id
+        after = account_id + "\1"
+
+
 # ── in a store ──────────────────────────────────────────────────────────────────────────────────
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -326,8 +444,18 @@ _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "c": msgspec.msgpack.Decoder(CreditNote),
     "d": msgspec.msgpack.Decoder(Due),
     "h": msgspec.msgpack.Decoder(bool),
+    "q": msgspec.msgpack.Decoder(bool),
+    "n": msgspec.msgpack.Decoder(bool),
+    "t": msgspec.msgpack.Decoder(bool),
 }
-_PARTITION_DECODER = msgspec.msgpack.Decoder(int | bool | list[str])
+_PARTITION_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    "d": msgspec.msgpack.Decoder(Day),
+    "f": msgspec.msgpack.Decoder(Instant),
+    "r": msgspec.msgpack.Decoder(list[Rate]),
+    "c": msgspec.msgpack.Decoder(bool),
+    "g": msgspec.msgpack.Decoder(bool),
+    "x": msgspec.msgpack.Decoder(list[str]),
+}
 
 
 def encode(_key: str, value: Any) -> bytes:
@@ -342,5 +470,5 @@ def decode(key: str, raw: bytes) -> Any:
             f"state of version {raw[:1]!r} under {key!r}: this release reads {_VERSION!r}"
         )
     account_id, _, rest = key.partition(NUL)
-    decoder = _DECODERS[rest[0]] if account_id else _PARTITION_DECODER
+    decoder = (_DECODERS if account_id else _PARTITION_DECODERS)[rest[0]]
     return decoder.decode(memoryview(raw)[1:])

@@ -62,7 +62,7 @@ def account_of(event: Event) -> str | None:
     """The credit account that the event concerns: its key in the journal. None: every account."""
     if isinstance(event, events.BROADCAST):
         return None
-    if isinstance(event, events.CreditGroupUpserted):
+    if isinstance(event, events.CreditGroupUpserted | events.GroupExposureChanged):
         return event.group_id
     customer_id: str = event.customer_id  # type: ignore[attr-defined]  # every other event has one
     return customer_id
@@ -231,6 +231,26 @@ def _allocations_above_payment(event: msgspec.Struct) -> _Fault | None:
     return None
 
 
+def _orders_above_invoice(event: msgspec.Struct) -> _Fault | None:
+    if isinstance(event, events.InvoiceIssued) and event.orders:
+        if event.order_id is not None:
+            return "orders_named_twice", "orders", "are named in order_id as well"
+        named = sum(part.amount for part in event.orders)
+        if named > event.amount:
+            problem = f"sum to {named} minor units, the invoice is of {event.amount}"
+            return "orders_exceed_invoice", "orders", problem
+    return None
+
+
+def _net_above_gross(event: msgspec.Struct) -> _Fault | None:
+    if isinstance(event, events.InvoiceIssued | events.OrderPlaced):
+        net = event.net_amount
+        if net is not None and net > event.amount:
+            problem = f"is {net} minor units, more than the {event.amount} with VAT"
+            return "net_above_gross", "net_amount", problem
+    return None
+
+
 def _rate_not_positive(event: msgspec.Struct) -> _Fault | None:
     if isinstance(event, events.FxRatePublished):
         rate = event.rate
@@ -246,7 +266,8 @@ def _same_currency(event: msgspec.Struct) -> _Fault | None:
 
 
 _ACROSS_FIELDS: dict[type[msgspec.Struct], tuple[_Check, ...]] = {
-    events.InvoiceIssued: (_due_before_issued,),
+    events.OrderPlaced: (_net_above_gross,),
+    events.InvoiceIssued: (_due_before_issued, _orders_above_invoice, _net_above_gross),
     events.PaymentReceived: (_allocations_above_payment,),
     events.FxRatePublished: (_rate_not_positive, _same_currency),
 }

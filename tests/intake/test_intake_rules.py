@@ -25,13 +25,24 @@ def _changed(kind: type[Event], /, **fields: Any) -> Event:
     return event
 
 
+# Of fields that exclude each other an example has all: what of it cannot stand together.
+_APART: dict[type[Event], dict[str, Any]] = {
+    ev.InvoiceIssued: {"orders": [], "net_amount": 1},
+    ev.OrderPlaced: {"net_amount": 1},
+}
+
+
 def _good(kind: type[Event]) -> Event:
-    event: Event = example(kind)
+    event: Event = msgspec.structs.replace(example(kind), **_APART.get(kind, {}))
     return event
 
 
 def _parts(*amounts: int) -> list[ev.Allocation]:
     return [ev.Allocation(invoice_id="I-1", amount=amount) for amount in amounts]
+
+
+def _orders(*amounts: int) -> list[ev.InvoicedOrder]:
+    return [ev.InvoicedOrder(order_id=f"O-{at}", amount=one) for at, one in enumerate(amounts)]
 
 
 @pytest.mark.parametrize("kind", _INPUTS, ids=lambda kind: kind.__name__)
@@ -111,6 +122,13 @@ _REFUSED: list[tuple[type[Event], dict[str, Any], str, str]] = [
     (ev.CustomerUpserted, {"kind": "B2B"}, "unknown_kind", "kind"),
     (ev.CustomerUpserted, {"payment_terms_days": -1}, "number_negative", "payment_terms_days"),
     (ev.InvoiceIssued, {"revision": -1}, "number_negative", "revision"),
+    (ev.InvoiceIssued, {"orders": _orders(1)}, "orders_named_twice", "orders"),
+    (ev.InvoiceIssued, {"order_id": None, "amount": 10, "orders": _orders(5, 6)},
+     "orders_exceed_invoice", "orders"),
+    (ev.InvoiceIssued, {"order_id": None, "orders": _orders(1, 0)}, "amount_not_positive",
+     "orders[1].amount"),
+    (ev.InvoiceIssued, {"amount": 10, "net_amount": 11}, "net_above_gross", "net_amount"),
+    (ev.OrderPlaced, {"amount": 10, "net_amount": 11}, "net_above_gross", "net_amount"),
 ]  # fmt: skip
 
 
@@ -140,6 +158,8 @@ def test_event_that_cannot_be_true_is_refused(
         (ev.OrderPlaced, {"occurred_at": 0}),
         (ev.OrderPlaced, {"occurred_at": _DAY_2201 * 86_400_000_000 - 1}),
         (ev.InvoiceIssued, {"issued_on": 20_514, "due_on": 20_514}),
+        (ev.InvoiceIssued, {"order_id": None, "amount": 10, "orders": _orders(5, 5)}),
+        (ev.InvoiceIssued, {"amount": 10, "net_amount": 10}),
         (ev.CustomerUpserted, {"credit_limit": 0}),
         (ev.CustomerUpserted, {"credit_limit": None}),
         (ev.DisputeResolved, {"credited_amount": 0}),
@@ -210,7 +230,7 @@ def test_account_is_the_group_the_customer_or_everyone(name: str) -> None:
     event = _good(BY_NAME[name])
     if isinstance(event, ev.BROADCAST):
         assert account_of(event) is None
-    elif isinstance(event, ev.CreditGroupUpserted):
+    elif isinstance(event, ev.CreditGroupUpserted | ev.GroupExposureChanged):
         assert account_of(event) == event.group_id
     else:
         assert account_of(event) == getattr(event, "customer_id")  # noqa: B009

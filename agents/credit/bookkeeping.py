@@ -1,0 +1,307 @@
+"""Keeps an account's books: what its documents stand for is in its totals, at all times.
+
+Every change of a document goes through `rebook_order`, `rebook_invoice` or `rebook_unapplied`,
+which book the difference to what was booked for it before. The indexes by day and by age follow
+along.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from agents.core.ledger import Ledger
+from agents.core.policy import PolicyBook, in_minor
+from agents.credit import state
+from agents.credit.account_day import AccountDay
+from agents.credit.positions import invoice_position, order_position
+from schemas.events import Day, Minor
+
+APPROVED = ("approved", "released")
+"""The statuses in which an order reserves credit."""
+
+
+class Books(AccountDay):
+    """An account on a day, with the means to change what it owes."""
+
+    __slots__ = ("closed",)
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policies: PolicyBook,
+        account_id: str,
+        account: state.Account,
+        today: Day,
+    ) -> None:
+        super().__init__(ledger, policies, account_id, account, today)
+        self.closed: list[str] = []
+        """Keys of the documents that closed."""
+
+    # ── documents ─────────────────────────────────────────────────────────────────────────────────
+
+    def book(self, currency: str) -> state.Book:
+        account = self.account
+        if not account.currency:
+            # Until the master record comes, the first document says in what currency the account is
+            # kept.
+            account.currency = currency
+        book = account.books.get(currency)
+        if book is None:
+            book = account.books[currency] = state.Book()
+            if currency != account.currency:
+                self.watch_rates()
+        return book
+
+    def watch_rates(self) -> None:
+        """Have the account valued again whenever a rate moves that its figures hang on."""
+        account = self.account
+        account.foreign = any(currency != account.currency for currency in account.books)
+        if not account.foreign:
+            return
+        currencies = {*account.books, account.currency}
+        if account.currency == self.policy.fx_pivot:
+            currencies.remove(account.currency)  # every rate has the pivot on one side
+        for currency in sorted(currencies):
+            self.ledger.put(state.valued_key(currency, self.account_id), True)
+
+    def asked(self, order: state.Order) -> Minor:
+        """What the order reserves, or would, minor units of its currency: its undelivered and
+        uninvoiced rest, as the policy counts it.
+        """
+        rest, _ = order_position(order)
+        horizon = self.policy.shipping_horizon_days
+        if (
+            horizon is not None
+            and order.deliver_on is not None
+            and order.deliver_on > self.today + horizon
+        ):
+            return 0
+        return self.counted(rest, order.placed_amount, order.net_amount)
+
+    def counted(self, amount: Minor, gross: Minor, net: Minor | None) -> Minor:
+        """An amount of a document as the policy counts it: all of it, or its part without VAT."""
+        if net is None or not self.policy.net_of_vat:
+            return amount
+        return round(Fraction(amount * net, gross))
+
+    def rebook_order(self, order_id: str, order: state.Order) -> None:
+        """Bring the totals to what the order stands for now, and store it."""
+        rest, delivered = order_position(order)
+        if delivered:
+            delivered = self.counted(delivered, order.placed_amount, order.net_amount)
+        asked = self.asked(order) if rest else 0
+        reserved = asked if order.status in APPROVED else 0
+        held = asked if order.status == "held" else 0
+        if (
+            reserved != order.booked_open
+            or delivered != order.booked_delivered
+            or held != order.booked_held
+        ):
+            book = self.book(order.currency)
+            book.orders += reserved - order.booked_open
+            book.delivered += delivered - order.booked_delivered
+            book.held += held - order.booked_held
+            if self.account.ranked and (reserved > 0) is not (order.booked_open > 0):
+                self._rank(order_id, order, reserves=reserved > 0)
+            order.booked_open = reserved
+            order.booked_delivered = delivered
+            order.booked_held = held
+        if rest and not asked and order.deliver_on is not None:
+            horizon = self.policy.shipping_horizon_days or 0
+            if order.deliver_on - horizon > self.today:
+                self.look_again_on(order.deliver_on - horizon, order_id)
+        key = state.order_key(self.account_id, order_id)
+        finished = order.known and order.status in ("approved", "released", "cancelled")
+        order.closed_on = self._closing(key, order.closed_on, finished and rest == delivered == 0)
+        self.ledger.put(key, order)
+
+    def reserved_after(self, order: state.Order, enough: Fraction | Minor) -> Fraction | Minor:
+        """What orders placed after this one reserve, exact, in the account's currency; counted up
+        to where it is `enough`.
+        """
+        if not self.account.ranked:
+            self.account.ranked = True
+            for key, one in list(self.ledger.scan(*state.order_range(self.account_id))):
+                if one.booked_open > 0:
+                    self._rank(state.last_part(key)[1:], one, reserves=True)
+        total: Fraction | Minor = 0
+        for key, _ in self.ledger.scan(*state.rank_range(self.account_id, order.placed_at)):
+            if total >= enough:
+                break
+            other = self.ledger.get(state.order_key(self.account_id, state.last_part(key)))
+            total += self.exact(other.booked_open, other.currency)
+        return total
+
+    def rebook_invoice(self, invoice_id: str, invoice: state.Invoice) -> None:
+        """Bring the totals and the indexes to what the invoice stands for now, and store it."""
+        account = self.account
+        small_balance = (
+            in_minor(self.policy.small_balance, invoice.currency) if invoice.known else 0
+        )
+        position = invoice_position(invoice, small_balance)
+        owed = position.open
+        if owed and invoice.net_amount is not None:
+            owed = self.counted(owed, invoice.amount, invoice.net_amount)
+        if owed != invoice.booked_open:
+            self.book(invoice.currency).receivables += owed - invoice.booked_open
+            if account.insured_index and (owed > 0) is not (invoice.booked_open > 0):
+                self._index_insured(invoice_id, invoice, unpaid=owed > 0)
+            invoice.booked_open = owed
+        if position.excess != invoice.booked_excess:
+            self.book(invoice.applied_currency).unapplied += position.excess - invoice.booked_excess
+            invoice.booked_excess = position.excess
+        if position.due != invoice.booked_due:
+            self._index_due(invoice_id, invoice, position.due)
+        level = invoice.dunning_level if position.open else 0
+        if level != invoice.booked_level:
+            self._count_dunned(invoice.booked_level, -1)
+            self._count_dunned(level, 1)
+            invoice.booked_level = level
+        key = state.invoice_key(self.account_id, invoice_id)
+        invoice.closed_on = self._closing(
+            key, invoice.closed_on, invoice.known and position.open == position.excess == 0
+        )
+        self.ledger.put(key, invoice)
+
+    def oldest_original_due(self) -> Day | None:
+        """The original due day of the oldest unpaid invoice, disputed or not, whatever was deferred
+        since.
+        """
+        account = self.account
+        if not account.insured_index:
+            account.insured_index = True
+            for key, invoice in list(self.ledger.scan(*state.invoice_range(self.account_id))):
+                if invoice.booked_open > 0:
+                    self._index_insured(state.last_part(key)[1:], invoice, unpaid=True)
+        for key, _ in self.ledger.scan(*state.insured_range(self.account_id)):
+            return state.due_day(key)
+        return None
+
+    def withdraw(self, invoice_id: str, invoice: state.Invoice) -> None:
+        """Take the invoice out of the indexes by day, before its days change."""
+        if invoice.booked_due:
+            self._index_due(invoice_id, invoice, 0)
+        if self.account.insured_index and invoice.booked_open > 0:
+            self._index_insured(invoice_id, invoice, unpaid=False)
+
+    def enter(self, invoice_id: str, invoice: state.Invoice) -> None:
+        """Put it back, after its days changed; `rebook_invoice` brings the due index up to date."""
+        if self.account.insured_index and invoice.booked_open > 0:
+            self._index_insured(invoice_id, invoice, unpaid=True)
+
+    def rebook_unapplied(
+        self, document: state.Payment | state.CreditNote, unapplied: Minor
+    ) -> None:
+        """Bring the unapplied total to what is left of a payment or credit note."""
+        if unapplied != document.booked_unapplied:
+            self.book(document.currency).unapplied += unapplied - document.booked_unapplied
+            document.booked_unapplied = unapplied
+
+    def store_payment(self, payment_id: str, payment: state.Payment) -> None:
+        key = state.payment_key(self.account_id, payment_id)
+        settled = (
+            payment.known
+            and payment.booked_unapplied == 0
+            and (payment.cleared or payment.reversed)
+        )
+        payment.closed_on = self._closing(key, payment.closed_on, settled)
+        self.ledger.put(key, payment)
+
+    def store_credit_note(self, credit_note_id: str, note: state.CreditNote) -> None:
+        key = state.credit_note_key(self.account_id, credit_note_id)
+        note.closed_on = self._closing(key, note.closed_on, note.booked_unapplied == 0)
+        self.ledger.put(key, note)
+
+    # ── days ────────────────────────────────────────────────────────────────────────────────────
+
+    def wake_on(self, day: Day) -> None:
+        """Have this account looked at when `day` begins."""
+        key = state.agenda_key(day, self.account_id)
+        # Many invoices of an account fall due on one day: a look costs less than another change.
+        if self.ledger.get(key) is None:
+            self.ledger.put(key, True)
+
+    def look_again_on(self, day: Day, order_id: str) -> None:
+        """Have an order looked at again when `day` begins."""
+        self.ledger.put(state.timer_key(self.account_id, day, order_id), True)
+        self.wake_on(day)
+
+    def orders_to_look_at(self) -> list[str]:
+        """The orders whose day has come; each is told once."""
+        found = list(self.ledger.scan(*state.timers_until(self.account_id, self.today)))
+        for key, _ in found:
+            self.ledger.delete(key)
+        return [state.last_part(key) for key, _ in found]
+
+    def age(self) -> None:
+        """Count what fell due since the account was last looked at as overdue."""
+        account = self.account
+        aged_to = account.aged_to
+        if aged_to is not None and aged_to >= self.today:
+            return
+        oldest = account.oldest_due
+        if oldest is not None and oldest < self.today:
+            first = None
+            start, end = state.due_range(self.account_id, aged_to, self.today)
+            for key, due in self.ledger.scan(start, end):
+                self.book(due.currency).overdue += due.amount
+                first = state.due_day(key) if first is None else first
+            if aged_to is None or oldest >= aged_to:
+                # Until now it was only known that nothing is older.
+                account.oldest_due = self._first_due() if first is None else first
+        account.aged_to = self.today
+
+    # ── indexes ─────────────────────────────────────────────────────────────────────────────────
+
+    def _index_due(self, invoice_id: str, invoice: state.Invoice, due_amount: Minor) -> None:
+        account = self.account
+        key = state.due_key(self.account_id, invoice.due_on, invoice_id)
+        if account.aged_to is not None and invoice.due_on < account.aged_to:
+            self.book(invoice.currency).overdue += due_amount - invoice.booked_due
+        elif due_amount and not invoice.booked_due:
+            self.wake_on(invoice.due_on + 1)
+        invoice.booked_due = due_amount
+        if due_amount:
+            self.ledger.put(key, state.Due(due_amount, invoice.currency))
+            if account.oldest_due is None or invoice.due_on < account.oldest_due:
+                account.oldest_due = invoice.due_on
+            return
+        self.ledger.delete(key)
+        late = account.aged_to is not None and invoice.due_on < account.aged_to
+        if late and invoice.due_on == account.oldest_due:
+            account.oldest_due = self._first_due()
+
+    def _first_due(self) -> Day | None:
+        for key, _ in self.ledger.scan(*state.due_range(self.account_id, None, None)):
+            return state.due_day(key)
+        return None
+
+    def _closing(self, key: str, closed_on: Day | None, closed: bool) -> Day | None:
+        """The day on which a document closed; a new one is to be forgotten some day."""
+        if not closed:
+            return None
+        if closed_on is None:
+            self.closed.append(key)
+            return self.today
+        return closed_on
+
+    def _rank(self, order_id: str, order: state.Order, *, reserves: bool) -> None:
+        key = state.rank_key(self.account_id, order.placed_at, order_id)
+        if reserves:
+            self.ledger.put(key, True)
+        else:
+            self.ledger.delete(key)
+
+    def _index_insured(self, invoice_id: str, invoice: state.Invoice, *, unpaid: bool) -> None:
+        key = state.insured_key(self.account_id, invoice.original_due_on, invoice_id)
+        if unpaid:
+            self.ledger.put(key, True)
+        else:
+            self.ledger.delete(key)
+
+    def _count_dunned(self, level: int, by: int) -> None:
+        if level:
+            dunned = self.account.dunned
+            count = dunned.pop(level, 0) + by
+            if count:
+                dunned[level] = count
