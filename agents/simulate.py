@@ -10,37 +10,67 @@ from collections.abc import Iterable, Iterator
 from agents.core.ledger import MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
-from agents.credit.effects import AccountTouched
-from agents.credit.rules import figures, reduce
+from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched
+from agents.credit.rules import figures, group_figures, reduce
 from agents.intake.rules import check
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
-from schemas.events import BusinessDayStarted, Day, Event, ExposureChanged
+from schemas.events import (
+    AccountMoved,
+    AccountRecalled,
+    BusinessDayStarted,
+    Day,
+    Event,
+    ExposureChanged,
+    GroupExposureChanged,
+)
 
 
 class Simulation:
-    """One partition in memory that holds every account."""
+    """One partition in memory that holds every account and group."""
 
     def __init__(self, policy: PolicyBook) -> None:
         self._policy = policy
         self._ledger = MemoryLedger()
         self._touched: set[str] = set()
+        self._groups: set[str] = set()
 
     def feed(self, event: Event) -> Iterator[Event | Refusal]:
-        """Apply one event; yields what goes out, and refusals, in order."""
+        """Apply one event; yields what goes out, and refusals, in order.
+
+        Accounts move to their groups and back here as the events say so. What a journal tells of
+        that is passed over.
+        """
+        if isinstance(event, AccountMoved | AccountRecalled):
+            return
         refusal = None if isinstance(event, BusinessDayStarted) else check(event)
         if refusal is not None:
             yield refusal
             return
-        for effect in reduce(self._ledger, event, self._policy):
-            if isinstance(effect, AccountTouched):
-                self._touched.add(effect.account_id)
-            else:
-                yield effect
+        yield from self._apply(event, "")
+
+    def _apply(self, event: Event, seat: str) -> Iterator[Event | Refusal]:
+        for effect in reduce(self._ledger, event, self._policy, seat):
+            match effect:
+                case AccountTouched():
+                    self._touched.add(effect.account_id)
+                case GroupTouched():
+                    self._groups.add(effect.group_id)
+                case Forward():
+                    yield from self._apply(effect.event, effect.seat)
+                case AccountLeft():
+                    pass
+                case _:
+                    yield effect
 
     def figures(self) -> Iterator[ExposureChanged]:
         """The figures of every account, by customer id."""
         for account_id in sorted(self._touched):
             yield figures(self._ledger, account_id, self._policy)
+
+    def group_figures(self) -> Iterator[GroupExposureChanged]:
+        """The figures of every credit group, by its id."""
+        for group_id in sorted(self._groups):
+            yield group_figures(self._ledger, group_id, self._policy)
 
 
 def with_days(events: Iterable[Event]) -> Iterator[Event]:

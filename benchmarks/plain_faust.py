@@ -16,12 +16,11 @@ from typing import Any
 import faust
 from sortedcontainers import SortedSet
 
-from agents.core.refusal import Refusal
 from agents.credit import state
-from agents.credit.effects import AccountTouched
 from agents.credit.rules import reduce
 from agents.policy_file import load_policy
 from schemas.catalogue import JOURNAL
+from schemas.events import CreditLimitAlert, OrderDecision
 from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.registry import open_schema_ids
@@ -83,7 +82,7 @@ def make_app() -> faust.App:
     async def credit(stream: Any) -> None:
         async for value in stream:
             for effect in reduce(ledger, codec.decode(value), policy):
-                if isinstance(effect, AccountTouched | Refusal):
+                if not isinstance(effect, OrderDecision | CreditLimitAlert):
                     continue
                 await decisions.send(
                     key=effect.customer_id.encode(),

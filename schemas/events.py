@@ -85,6 +85,17 @@ class CreditGroupUpserted(Event, frozen=True, kw_only=True, gc=False):
     credit_limit: Minor | None
 
 
+class CustomersMerged(Event, frozen=True, kw_only=True, gc=False):
+    """Two customers are one: what `merged_customer_id` had is `customer_id`'s from now on, who
+    keeps the own limit, block and terms.
+    """
+
+    customer_id: str
+    merged_customer_id: str
+    by: str
+    reason: str
+
+
 # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -347,6 +358,33 @@ class DunningResumed(Event, frozen=True, kw_only=True, gc=False):
     until: Day | None = None
 
 
+class MovedEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One entry of an account's state: its key within the account, and its value as JSON."""
+
+    key: str
+    value: str
+
+
+class AccountMoved(Event, frozen=True, kw_only=True, gc=False):
+    """The state of an account on its way to where it is kept from now on, in `parts` parts,
+    `part` counting from 1. Only the journal has it.
+    """
+
+    customer_id: str
+    part: int
+    parts: int
+    entries: list[MovedEntry]
+
+
+class AccountRecalled(Event, frozen=True, kw_only=True, gc=False):
+    """The customer leaves the group that keeps its account, which is to be sent back. Only the
+    journal has it.
+    """
+
+    customer_id: str
+    group_id: str
+
+
 class BusinessDayStarted(Event, frozen=True, kw_only=True, gc=False):
     """The day `date` began. The only clock that rules know."""
 
@@ -402,7 +440,7 @@ class OrderDecision(Event, frozen=True, kw_only=True, gc=False):
 class CreditLimitAlert(Event, frozen=True, kw_only=True, gc=False):
     """Utilisation crossed `threshold` upwards (`raised`) or fell well below it (`cleared`).
 
-    With `group_id` the figures are the group's, and the customer is the one whose event did it.
+    With `group_id` the figures are the group's, and `customer_id` is the group's id as well.
     """
 
     customer_id: str
@@ -493,6 +531,7 @@ INCOMING: tuple[type[Event], ...] = (
     CustomerBlocked,
     CustomerUnblocked,
     CreditGroupUpserted,
+    CustomersMerged,
     OrderPlaced,
     OrderChanged,
     OrderDelivered,
@@ -519,9 +558,14 @@ INCOMING: tuple[type[Event], ...] = (
     FeedAdvanced,
     DunningPaused,
     DunningResumed,
+    AccountMoved,
+    AccountRecalled,
     BusinessDayStarted,
 )
 """All that the journal may hold."""
+
+JOURNAL_ONLY: tuple[type[Event], ...] = (AccountMoved, AccountRecalled, BusinessDayStarted)
+"""What of it Headroom itself writes there; nobody may send it in."""
 
 OUTGOING: tuple[type[Event], ...] = (
     OrderDecision,

@@ -24,7 +24,23 @@ SOURCE = "ce_source"
 TIME = "ce_time"
 CONTENT_TYPE = "content-type"
 ORIGIN = "headroom_origin"
-"""Ours, on the journal: the input record behind it, `<topic>@<uuid>:<partition>:<offset>`."""
+"""Ours, on the journal: the record behind it, `<topic>@<uuid>:<partition>:<position>`.
+
+The position is the offset of an input record; of a journal record that was forwarded, `place_of`
+its offset and its place among what that record had forwarded.
+"""
+SEAT = "headroom_seat"
+"""Ours, last on a journal record that was forwarded: the group where it is applied; empty when it
+is the customer's own account that comes back.
+"""
+_PLACES = 1 << 16
+
+
+def place_of(offset: int, number: int) -> int:
+    """One rising number for the `number`th record that a record had forwarded."""
+    if number >= _PLACES:
+        raise ValueError(f"record {offset} would forward {number} records")
+    return offset * _PLACES + number
 
 
 class Attributes(msgspec.Struct, frozen=True):

@@ -25,7 +25,8 @@ def simulate(
         Path | None, typer.Option(help="Policy file (TOML); default: the one that ships.")
     ] = None,
     state: Annotated[
-        bool, typer.Option("--state", help="Then print one ExposureChanged per customer.")
+        bool,
+        typer.Option("--state", help="Then print the figures of every customer and credit group."),
     ] = False,
     days: Annotated[
         bool, typer.Option("--days", help="Begin every business day that the events span.")
@@ -55,7 +56,7 @@ def simulate(
             else:
                 sys.stdout.write(to_line(effect, None) + "\n")
     if state:
-        for published in simulation.figures():
+        for published in (*simulation.figures(), *simulation.group_figures()):
             sys.stdout.write(to_line(published, None) + "\n")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.events import Event
+
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
     """Goes to the dead letters with the original bytes.
@@ -15,3 +17,5 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     reason: str
     field: str
     detail: str
+    event: Event | None = None
+    """The event, when it is another than the one being handled: it had waited until now."""

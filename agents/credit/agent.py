@@ -12,13 +12,13 @@ from agents.clock.agent import announce_business_days
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
-from agents.credit.effects import AccountTouched
+from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched, Standing
 from agents.credit.portfolio import Portfolio
-from agents.credit.rules import figures, reduce
+from agents.credit.rules import figures, group_figures, reduce
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import BusinessDayStarted, CreditLimitAlert, Event, OrderDecision
 from streams.app import LedgerLane, Member, Wiring, batch_topic, build_app, member
-from streams.cloud_events import headers_of
+from streams.cloud_events import ORIGIN, SEAT, headers_of, place_of
 from streams.codec import Codec
 from streams.dead_letters import FaultClass, dead_letter
 from streams.errors import InvalidMessage
@@ -34,7 +34,9 @@ def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
     """The agent, ready to start."""
     app = build_app(wiring, "credit", has_leader=True)
     portfolio = Portfolio(wiring.metrics)
-    desk = CreditDesk(codec, policy, portfolio, wiring.metrics)
+    desk = CreditDesk(
+        codec, policy, portfolio, wiring.metrics, f"{JOURNAL}@{wiring.topics[JOURNAL].id}"
+    )
     lane = LedgerLane(
         wiring,
         app,
@@ -63,13 +65,24 @@ def changelog_of(app_id: str) -> str:
     return f"{app_id}-credit-changelog"
 
 
+_GROUP = "\0"
+"""Before the id of a group among the keys that were touched; no customer's id begins so."""
+_NOTHING = Standing("", 0, 0)
+
+
 class CreditDesk:
     """Applies the rules to records and publishes what follows."""
 
     def __init__(
-        self, codec: Codec, policy: PolicyBook, portfolio: Portfolio, metrics: Metrics
+        self,
+        codec: Codec,
+        policy: PolicyBook,
+        portfolio: Portfolio,
+        metrics: Metrics,
+        journal: str,
     ) -> None:
         self._codec = codec
+        self._journal = journal
         self._policy = policy
         self._portfolio = portfolio
         self._headers = headers_of("credit")
@@ -93,7 +106,12 @@ class CreditDesk:
             events[JOURNAL, kind.__name__] += 1
             if kind is BusinessDayStarted:
                 batch.close_the_books()  # the figures with which the day before ended
-            for effect in reduce(ledger, event, policy):
+            headers = record.headers
+            seat = ""
+            if headers and headers[-1][0] == SEAT:
+                seat = (headers[-1][1] or b"").decode()
+            forwarded = 0
+            for effect in reduce(ledger, event, policy, seat):
                 match effect:
                     case AccountTouched():
                         totals.move(effect.before, effect.after)
@@ -105,16 +123,32 @@ class CreditDesk:
                         self._alerted[effect.threshold, effect.direction] += 1
                         batch.publish(self._outgoing(effect, effect.customer_id))
                     case Refusal():
-                        self._refuse(batch, record, effect.reason, "rule", effect.detail)
+                        refused = record
+                        if effect.event is not None:  # it had waited; the record is another
+                            refused = record._replace(value=self._codec.encode(effect.event))
+                        self._refuse(batch, refused, effect.reason, "rule", effect.detail)
+                    case Forward():
+                        batch.publish(self._forward(record, event, effect, forwarded))
+                        forwarded += 1
+                    case GroupTouched():
+                        batch.touch(_GROUP + effect.group_id)
+                    case AccountLeft():
+                        totals.move(effect.before, _NOTHING)
 
     # ── what is said once per commit (`streams.fast_lane.partition.Books`) ──────────────────────
 
     def figures(self, store: PartitionStore, keys: Iterable[str]) -> Sequence[Outgoing]:
-        """`ExposureChanged` of the accounts that were touched."""
-        return [
-            self._outgoing(figures(store, account_id, self._policy), account_id)
-            for account_id in keys
-        ]
+        """`ExposureChanged` of the accounts that were touched, as far as they are still here, and
+        `GroupExposureChanged` of the groups.
+        """
+        said = []
+        for key in keys:
+            if key.startswith(_GROUP):
+                group_id = key.removeprefix(_GROUP)
+                said.append(self._outgoing(group_figures(store, group_id, self._policy), group_id))
+            elif store.get(state.account_key(key)) is not None:
+                said.append(self._outgoing(figures(store, key, self._policy), key))
+        return said
 
     def closing(self, store: PartitionStore) -> None:
         self._portfolio.save(store)
@@ -131,6 +165,18 @@ class CreditDesk:
     ) -> None:
         self._refused[reason,] += 1
         batch.publish(dead_letter(record, reason=reason, fault_class=fault_class, detail=detail))
+
+    def _forward(self, record: Record, event: Event, forward: Forward, number: int) -> Outgoing:
+        """A journal record for where the account is kept; it names this one as its origin, so that
+        a repeat after a crash is dropped there.
+        """
+        moved = forward.event
+        value = record.value if moved is event else self._codec.encode(moved)
+        position = place_of(record.offset, number)
+        headers = self._headers(moved)
+        headers.append((ORIGIN, f"{self._journal}:{record.partition}:{position}".encode()))
+        headers.append((SEAT, forward.seat.encode()))
+        return Outgoing(JOURNAL, forward.key.encode(), value, headers)
 
     def _outgoing(self, event: Event, customer_id: str, answers: int = 0) -> Outgoing:
         return Outgoing(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from agents.core.policy import Threshold
-from agents.credit.account_day import utilisation_text
-from agents.credit.case import Case
-from schemas.events import CreditLimitAlert, Minor
+from fractions import Fraction
 
-_ONE = 10_000
+from agents.core.policy import SHARE_ONE, Policy, Threshold
+from agents.credit.case import Case, outgoing_id
+from agents.credit.effects import Effect
+from agents.credit.group_books import GroupBooks
+from agents.credit.holdings import Holdings, utilisation_text
+from schemas.events import CreditLimitAlert, Minor
 
 
 def raise_and_clear_alerts(case: Case) -> None:
@@ -18,49 +20,74 @@ def raise_and_clear_alerts(case: Case) -> None:
     """
     account = case.account
     limit = case.limit()
-    exposure = case.exposure()
-    if not account.raised and (limit is None or exposure <= 0):
+    if not account.raised and limit is None:
         return
-    if account.raised:
-        for threshold in reversed(case.policy.thresholds):
-            if threshold.label in account.raised and _well_below(case, threshold, exposure, limit):
-                account.raised.remove(threshold.label)
-                _tell(case, threshold, "cleared", exposure, limit)
-    if limit is None:
-        return
-    for threshold in case.policy.thresholds:
-        if not _reached(threshold, exposure, limit):
-            return  # nor are those above it
-        if threshold.label not in account.raised:
-            account.raised.append(threshold.label)
-            _tell(case, threshold, "raised", exposure, limit)
+    for threshold, direction in _crossed(case, limit, case.policy, account.raised):
+        case.effects.append(
+            CreditLimitAlert(
+                event_id=case.next_id(),
+                occurred_at=case.at,
+                customer_id=case.account_id,
+                threshold=threshold.label,
+                direction=direction,
+                exposure=case.exposure(),
+                credit_limit=limit,
+                utilisation=utilisation_text(case.exact_exposure(), limit),
+                cause_event_id=case.cause,
+                currency=account.currency,
+            )
+        )
 
 
-def _reached(threshold: Threshold, exposure: Minor, limit: Minor) -> bool:
-    # With a zero limit this holds for any exposure above zero: utilisation is infinite then.
-    return exposure > 0 and exposure * _ONE >= threshold.share * limit
+def raise_and_clear_group_alerts(books: GroupBooks, effects: list[Effect]) -> None:
+    """The same for a group and its limit."""
+    group, limit = books.group, books.limit()
+    for threshold, direction in _crossed(books, limit, books.policy, group.raised):
+        effects.append(
+            CreditLimitAlert(
+                event_id=outgoing_id(
+                    "\0" + books.group_id, group.sequence, books.event.event_id, len(effects)
+                ),
+                occurred_at=books.event.occurred_at,
+                customer_id=books.group_id,
+                threshold=threshold.label,
+                direction=direction,
+                exposure=books.exposure(),
+                credit_limit=limit,
+                utilisation=utilisation_text(books.exact_exposure(), limit),
+                cause_event_id=books.event.event_id,
+                currency=group.currency,
+                group_id=books.group_id,
+            )
+        )
 
 
-def _well_below(case: Case, threshold: Threshold, exposure: Minor, limit: Minor | None) -> bool:
+def _crossed(
+    holdings: Holdings, limit: Minor | None, policy: Policy, raised: list[str]
+) -> list[tuple[Threshold, str]]:
+    """The thresholds that are crossed now, each with `raised` or `cleared`; `raised` follows."""
+    exposure = holdings.exact_exposure()
+    crossed: list[tuple[Threshold, str]] = []
+    if raised:
+        for threshold in reversed(policy.thresholds):
+            if threshold.label in raised and _well_below(threshold, policy.rearm, exposure, limit):
+                raised.remove(threshold.label)
+                crossed.append((threshold, "cleared"))
+    if limit is None or exposure <= 0:
+        return crossed
+    for threshold in policy.thresholds:
+        # With a zero limit this holds for any exposure above zero: utilisation is infinite then.
+        if exposure * SHARE_ONE < threshold.share * limit:
+            break  # nor are those above it reached
+        if threshold.label not in raised:
+            raised.append(threshold.label)
+            crossed.append((threshold, "raised"))
+    return crossed
+
+
+def _well_below(
+    threshold: Threshold, rearm: int, exposure: Minor | Fraction, limit: Minor | None
+) -> bool:
     if limit is None or exposure <= 0:
         return True
-    return exposure * _ONE < (threshold.share - case.policy.rearm) * limit
-
-
-def _tell(
-    case: Case, threshold: Threshold, direction: str, exposure: Minor, limit: Minor | None
-) -> None:
-    case.effects.append(
-        CreditLimitAlert(
-            event_id=case.next_id(),
-            occurred_at=case.at,
-            customer_id=case.account_id,
-            threshold=threshold.label,
-            direction=direction,
-            exposure=exposure,
-            credit_limit=limit,
-            utilisation=utilisation_text(exposure, limit),
-            cause_event_id=case.cause,
-            currency=case.account.currency,
-        )
-    )
+    return exposure * SHARE_ONE < (threshold.share - rearm) * limit

@@ -13,6 +13,7 @@ from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook, in_minor
 from agents.credit import state
 from agents.credit.account_day import AccountDay
+from agents.credit.group_books import GroupBooks
 from agents.credit.positions import invoice_position, order_position
 from schemas.events import Day, Minor
 
@@ -23,7 +24,7 @@ APPROVED = ("approved", "released")
 class Books(AccountDay):
     """An account on a day, with the means to change what it owes."""
 
-    __slots__ = ("closed",)
+    __slots__ = ("closed", "group")
 
     def __init__(
         self,
@@ -32,8 +33,11 @@ class Books(AccountDay):
         account_id: str,
         account: state.Account,
         today: Day,
+        group: GroupBooks | None,
     ) -> None:
         super().__init__(ledger, policies, account_id, account, today)
+        self.group = group
+        """The books of the credit group that it belongs to; they follow the account's own."""
         self.closed: list[str] = []
         """Keys of the documents that closed."""
 
@@ -97,12 +101,15 @@ class Books(AccountDay):
             or delivered != order.booked_delivered
             or held != order.booked_held
         ):
-            book = self.book(order.currency)
-            book.orders += reserved - order.booked_open
-            book.delivered += delivered - order.booked_delivered
-            book.held += held - order.booked_held
-            if self.account.ranked and (reserved > 0) is not (order.booked_open > 0):
-                self._rank(order_id, order, reserves=reserved > 0)
+            for book in self._books(order.currency):
+                book.orders += reserved - order.booked_open
+                book.delivered += delivered - order.booked_delivered
+                book.held += held - order.booked_held
+            if (reserved > 0) is not (order.booked_open > 0):
+                if self.account.ranked:
+                    self._rank(order_id, order, reserves=reserved > 0)
+                if self.group is not None:
+                    self.group.rank(self.account_id, order_id, order, reserves=reserved > 0)
             order.booked_open = reserved
             order.booked_delivered = delivered
             order.booked_held = held
@@ -115,7 +122,20 @@ class Books(AccountDay):
         order.closed_on = self._closing(key, order.closed_on, finished and rest == delivered == 0)
         self.ledger.put(key, order)
 
-    def reserved_after(self, order: state.Order, enough: Fraction | Minor) -> Fraction | Minor:
+    def count_held(self, order_id: str, order: state.Order, by: int) -> None:
+        """Count an order as held (1), or no longer (-1)."""
+        self.account.held_orders += by
+        key = state.held_key(self.account_id, order.placed_at, order_id)
+        if by > 0:
+            self.ledger.put(key, True)
+        else:
+            self.ledger.delete(key)
+        if self.group is not None:
+            self.group.count_held(self.account_id, order_id, order, by)
+
+    def reserved_after(
+        self, order_id: str, order: state.Order, enough: Fraction | Minor
+    ) -> Fraction | Minor:
         """What orders placed after this one reserve, exact, in the account's currency; counted up
         to where it is `enough`.
         """
@@ -128,8 +148,10 @@ class Books(AccountDay):
         for key, _ in self.ledger.scan(*state.rank_range(self.account_id, order.placed_at)):
             if total >= enough:
                 break
-            other = self.ledger.get(state.order_key(self.account_id, state.last_part(key)))
-            total += self.exact(other.booked_open, other.currency)
+            other_id = state.last_part(key)
+            other = self.ledger.get(state.order_key(self.account_id, other_id))
+            if (other.placed_at, other_id) > (order.placed_at, order_id):
+                total += self.exact(other.booked_open, other.currency)
         return total
 
     def rebook_invoice(self, invoice_id: str, invoice: state.Invoice) -> None:
@@ -143,12 +165,14 @@ class Books(AccountDay):
         if owed and invoice.net_amount is not None:
             owed = self.counted(owed, invoice.amount, invoice.net_amount)
         if owed != invoice.booked_open:
-            self.book(invoice.currency).receivables += owed - invoice.booked_open
+            for book in self._books(invoice.currency):
+                book.receivables += owed - invoice.booked_open
             if account.insured_index and (owed > 0) is not (invoice.booked_open > 0):
                 self._index_insured(invoice_id, invoice, unpaid=owed > 0)
             invoice.booked_open = owed
         if position.excess != invoice.booked_excess:
-            self.book(invoice.applied_currency).unapplied += position.excess - invoice.booked_excess
+            for book in self._books(invoice.applied_currency):
+                book.unapplied += position.excess - invoice.booked_excess
             invoice.booked_excess = position.excess
         if position.due != invoice.booked_due:
             self._index_due(invoice_id, invoice, position.due)
@@ -194,7 +218,8 @@ class Books(AccountDay):
     ) -> None:
         """Bring the unapplied total to what is left of a payment or credit note."""
         if unapplied != document.booked_unapplied:
-            self.book(document.currency).unapplied += unapplied - document.booked_unapplied
+            for book in self._books(document.currency):
+                book.unapplied += unapplied - document.booked_unapplied
             document.booked_unapplied = unapplied
 
     def store_payment(self, payment_id: str, payment: state.Payment) -> None:
@@ -233,6 +258,35 @@ class Books(AccountDay):
             self.ledger.delete(key)
         return [state.last_part(key) for key, _ in found]
 
+    def rebuild_agenda(self) -> None:
+        """Note the days on which an account that came here is to be looked at, or its documents
+        forgotten.
+        """
+        account, soonest = self.account, self.today + 1
+        for day in (account.limit_valid_until, account.temporary_until):
+            if day is not None and day >= self.today:
+                self.wake_on(day + 1)
+        forgotten: dict[Day, list[str]] = {}
+        for key, value in list(self.ledger.scan(*state.account_range(self.account_id))):
+            kind = key[len(self.account_id) + 1]
+            if kind == "d" and state.due_day(key) >= self.today:
+                self.wake_on(state.due_day(key) + 1)
+            elif kind == "t":
+                self.wake_on(max(state.due_day(key), soonest))
+            elif kind in "oipc" and value.closed_on is not None:
+                day = max(value.closed_on + self.policy.remember_days, soonest)
+                forgotten.setdefault(day, []).append(key)
+        for day, keys in forgotten.items():
+            self.ledger.put(state.forget_key(day, self.account_id, account.sequence), keys)
+        if account.foreign:
+            self.watch_rates()
+
+    def refresh(self) -> None:
+        """Bring an account that is only looked at up to its day."""
+        if self.account.aged_to != self.today:
+            self.age()
+            self.ledger.put(state.account_key(self.account_id), self.account)
+
     def age(self) -> None:
         """Count what fell due since the account was last looked at as overdue."""
         account = self.account
@@ -250,6 +304,11 @@ class Books(AccountDay):
                 # Until now it was only known that nothing is older.
                 account.oldest_due = self._first_due() if first is None else first
         account.aged_to = self.today
+
+    def _books(self, currency: str) -> tuple[state.Book, ...]:
+        """The books that a movement in a currency goes into: the account's, and its group's."""
+        own = self.book(currency)
+        return (own,) if self.group is None else (own, self.group.book(currency))
 
     # ── indexes ─────────────────────────────────────────────────────────────────────────────────
 

@@ -14,13 +14,14 @@ from agents.core.refusal import Refusal
 from agents.credit import state
 from agents.credit.bookkeeping import Books
 from agents.credit.effects import AccountTouched, Effect, Standing
+from agents.credit.group_books import GroupBooks
 from schemas.events import Day, Event, Instant
 
 
 class Case(Books):
     """The account that an event concerns, and all that follows from the event."""
 
-    __slots__ = ("at", "before", "cause", "effects")
+    __slots__ = ("at", "before", "begun", "cause", "effects")
 
     def __init__(
         self,
@@ -30,18 +31,28 @@ class Case(Books):
         event: Event,
         today: Day,
         effects: list[Effect],
+        group: GroupBooks | None = None,
     ) -> None:
         account: state.Account | None = ledger.get(state.account_key(account_id))
         if account is None:
             account = state.Account()
-        account.sequence += 1
-        account.cause_event_id = event.event_id
-        account.changed_at = event.occurred_at
-        super().__init__(ledger, policies, account_id, account, today)
+        if group is None and account.group_id:
+            group = GroupBooks(ledger, policies, account.group_id, event, today)
+        super().__init__(ledger, policies, account_id, account, today, group)
         self.at: Instant = event.occurred_at
         self.cause = event.event_id
         self.effects = effects
         self.before = Standing(account.currency, account.shown, account.held_orders)
+        self.begun = False
+
+    def begin(self) -> None:
+        """The event counts for this account; until then it was only looked at."""
+        if not self.begun:
+            self.begun = True
+            account = self.account
+            account.sequence += 1
+            account.cause_event_id = self.cause
+            account.changed_at = self.at
 
     def resegment(self) -> None:
         """Go on under the terms of the segment that the account is in now."""

@@ -6,20 +6,26 @@ arrives.
 
 from __future__ import annotations
 
-from agents.credit import state
+from agents.core.ledger import Ledger
+from agents.core.policy import PolicyBook
 from agents.credit.case import Case
+from agents.credit.effects import Effect
+from agents.credit.group_books import GroupBooks
+from agents.credit.settlement import settle_group
+from agents.credit.stamps import supersedes
 from schemas.events import (
+    CreditGroupUpserted,
     CreditLimitChanged,
     CustomerBlocked,
     CustomerUnblocked,
     CustomerUpserted,
-    Event,
+    Day,
 )
 
 
 def customer_upserted(case: Case, event: CustomerUpserted) -> None:
     account = case.account
-    if _supersedes(account.master, event):
+    if supersedes(account.master, event):
         account.known = True
         account.segment = event.segment or ""
         account.unlimited = bool(event.unlimited)
@@ -30,12 +36,12 @@ def customer_upserted(case: Case, event: CustomerUpserted) -> None:
         if account.currency != event.currency:
             account.currency = event.currency
             case.watch_rates()
-    if _supersedes(account.standing, event):
+    if supersedes(account.standing, event):
         account.limit = event.credit_limit
         account.limit_valid_until = event.limit_valid_until
         if event.limit_valid_until is not None:
             case.wake_on(event.limit_valid_until + 1)
-    if event.blocked is not None and _supersedes(account.block, event):
+    if event.blocked is not None and supersedes(account.block, event):
         account.blocked = event.blocked
 
 
@@ -45,34 +51,40 @@ def credit_limit_changed(case: Case, event: CreditLimitChanged) -> None:
     """
     account = case.account
     if event.valid_until is None:
-        if _supersedes(account.standing, event):
+        if supersedes(account.standing, event):
             account.limit = event.credit_limit
             account.limit_valid_until = None
-    elif _supersedes(account.temporary, event):
+    elif supersedes(account.temporary, event):
         account.temporary_limit = event.credit_limit
         account.temporary_until = event.valid_until
         case.wake_on(event.valid_until + 1)
 
 
 def customer_blocked(case: Case, event: CustomerBlocked) -> None:
-    if _supersedes(case.account.block, event):
+    if supersedes(case.account.block, event):
         case.account.blocked = True
 
 
 def customer_unblocked(case: Case, event: CustomerUnblocked) -> None:
-    if _supersedes(case.account.block, event):
+    if supersedes(case.account.block, event):
         case.account.blocked = False
 
 
-def _supersedes(stamp: state.Stamp, event: Event) -> bool:
-    """Whether the event is newer than what stands, and from now on stands. A repeat is not."""
-    if event.occurred_at < stamp.at:
-        return False
-    if event.occurred_at == stamp.at:
-        if event.event_id in stamp.event_ids:
-            return False
-        stamp.event_ids.append(event.event_id)
-        return True
-    stamp.at = event.occurred_at
-    stamp.event_ids = [event.event_id]
-    return True
+def group_upserted(
+    ledger: Ledger,
+    policies: PolicyBook,
+    event: CreditGroupUpserted,
+    today: Day,
+    effects: list[Effect],
+) -> None:
+    """A credit group's limit and currency, as they are now."""
+    books = GroupBooks(ledger, policies, event.group_id, event, today)
+    group = books.group
+    if supersedes(group.master, event):
+        group.known = True
+        group.limit = event.credit_limit
+        if group.currency != event.currency:
+            group.currency = event.currency
+            books.watch_rates()
+        books.room_changed = True
+    settle_group(books, effects)

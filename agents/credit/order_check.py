@@ -12,8 +12,10 @@ from fractions import Fraction
 
 from agents.core.policy import SHARE_ONE
 from agents.credit import reasons, state
+from agents.credit.bookkeeping import Books
 from agents.credit.case import Case
 from agents.credit.feeds import may_be_paid_already
+from agents.credit.group_books import GroupBooks
 from schemas.events import Minor
 
 
@@ -26,21 +28,28 @@ def hold_reasons(case: Case, order: state.Order) -> list[str]:
     found = standing_reasons(case)
     account = case.account
     if account.known:
-        own = order.currency == account.currency
-        if not own and not case.is_valued(order.currency) and reasons.FX_RATE_MISSING not in found:
-            found.append(reasons.FX_RATE_MISSING)
+        own, group = order.currency == account.currency, case.group
+        if not own and not case.is_valued(order.currency):
+            _add(reasons.FX_RATE_MISSING, found)
+        if group is not None and not group.is_valued(order.currency):
+            _add(reasons.FX_RATE_MISSING, found)
         asked = case.asked(order)
         if asked > 0 or order.uncovered:
             more = asked - order.booked_open
             if case.policy.held_orders_consume:
                 more -= order.booked_held
-            _check_amount(case, more if own else case.exact(more, order.currency), found)
+            _check_amount(
+                case,
+                more if own else case.exact(more, order.currency),
+                0 if group is None else group.exact(more, order.currency),
+                found,
+            )
             if case.policy.strict_fifo and _waits_behind(case, order):
                 _add(reasons.CREDIT_LIMIT_EXCEEDED, found)
     return _with_manual_hold(order, found)
 
 
-def delivery_reasons(case: Case, order: state.Order) -> list[str]:
+def delivery_reasons(case: Case, order_id: str, order: state.Order) -> list[str]:
     """Every reason against an order of which goods go out: whether what approved it still holds.
 
     Older orders keep their room first, so of what is reserved only younger orders make way for it.
@@ -48,8 +57,10 @@ def delivery_reasons(case: Case, order: state.Order) -> list[str]:
     found = standing_reasons(case)
     if case.account.known:
         ceiling = 0 if prepays(case) else case.limit()
-        over = 0 if ceiling is None else case.exact_exposure() - ceiling
-        _check_amount(case, -case.reserved_after(order, over) if over > 0 else 0, found)
+        more = _given_up(case, ceiling, order_id, order)
+        group = case.group
+        more_of_group = 0 if group is None else _given_up(group, group.limit(), order_id, order)
+        _check_amount(case, more, more_of_group, found)
     return _with_manual_hold(order, found)
 
 
@@ -61,18 +72,23 @@ def standing_reasons(case: Case) -> list[str]:
     found: list[str] = []
     if account.blocked or account.closed:
         found.append(reasons.CUSTOMER_BLOCKED)
-    if not account.unlimited and not prepays(case):
-        if case.limit() is None:
-            found.append(reasons.LIMIT_MISSING)
-        elif case.limit_expired():
-            found.append(reasons.LIMIT_EXPIRED)
+    if not prepays(case):
+        if not account.unlimited:
+            if case.limit() is None:
+                found.append(reasons.LIMIT_MISSING)
+            elif case.limit_expired():
+                found.append(reasons.LIMIT_EXPIRED)
+        if case.group is not None and case.group.limit() is None:
+            _add(reasons.LIMIT_MISSING, found)
     if case.policy.overdue_above_utilisation is None and is_overdue(case):
         found.append(reasons.OVERDUE)
     if account.dunned and is_dunned(case):
         found.append(reasons.DUNNING_BLOCK)
     if account.insured_limit is not None and is_cover_stopped(case):
         found.append(reasons.INSURANCE_COVER_STOPPED)
-    if account.foreign and case.has_unvalued_currency():
+    if (account.foreign and case.has_unvalued_currency()) or (
+        case.group is not None and case.group.has_unvalued_currency()
+    ):
         found.append(reasons.FX_RATE_MISSING)
     return found
 
@@ -114,13 +130,14 @@ def is_cover_stopped(case: Case) -> bool:
     return oldest is not None and case.today - oldest > extension
 
 
-def _check_amount(case: Case, asked: Minor | Fraction, found: list[str]) -> None:
-    """Add the reasons that hang on what the account would owe with so much more."""
+def _check_amount(
+    case: Case, more: Minor | Fraction, more_of_group: Minor | Fraction, found: list[str]
+) -> None:
+    """Add the reasons that hang on what the account, and its group, would owe with so much more."""
     policy = case.policy
-    exposure = case.exact_exposure()
+    after = case.exact_exposure() + more
     if policy.held_orders_consume:
-        exposure += case.exact_held()
-    after = exposure + asked
+        after += case.exact_held()
     limit = case.limit()
     share = policy.overdue_above_utilisation
     if (
@@ -137,6 +154,24 @@ def _check_amount(case: Case, asked: Minor | Fraction, found: list[str]) -> None
         found.append(reasons.CREDIT_LIMIT_EXCEEDED)
         if policy.payments_feed_minutes is not None and may_be_paid_already(case, after - limit):
             found.append(reasons.STALE_DATA)
+    group = case.group
+    if group is None or (group_limit := group.limit()) is None:
+        return
+    after = group.exact_exposure() + more_of_group
+    if policy.held_orders_consume:
+        after += group.exact_held()
+    if after > group_limit:
+        found.append(reasons.GROUP_LIMIT_EXCEEDED)
+
+
+def _given_up(
+    books: Books | GroupBooks, ceiling: Minor | None, order_id: str, order: state.Order
+) -> Minor | Fraction:
+    """What younger orders would give up of their reservations, below zero, as far as is needed to
+    bring the books down to the ceiling.
+    """
+    over = 0 if ceiling is None else books.exact_exposure() - ceiling
+    return -books.reserved_after(order_id, order, over) if over > 0 else 0
 
 
 def _waits_behind(case: Case, order: state.Order) -> bool:

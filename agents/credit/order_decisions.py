@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from agents.core.policy import SHARE_ONE
 from agents.credit import state
-from agents.credit.account_day import utilisation_text
 from agents.credit.authority import Overreach, check_authority
 from agents.credit.bookkeeping import APPROVED
 from agents.credit.case import Case
+from agents.credit.holdings import utilisation_text
 from agents.credit.order_check import delivery_reasons, hold_reasons, prepays, standing_reasons
 from agents.credit.positions import order_position, order_total
 from agents.credit.valuation import Factor, shown
@@ -65,7 +65,7 @@ def decide_delivered(case: Case, order_id: str, order: state.Order) -> None:
     """Follow a delivery, and check again whether what approved the order still holds."""
     decide_parts_changed(case, order_id, order)
     if order.status in APPROVED and not is_overridden(case, order):
-        held_for = delivery_reasons(case, order)
+        held_for = delivery_reasons(case, order_id, order)
         if held_for:
             order.uncovered = True
             _conclude(case, order_id, order, "held", held_for)
@@ -100,6 +100,11 @@ def release_by_person(case: Case, order_id: str, order: state.Order) -> None:
     if order.override is not None and order.known:
         order.override.total = order_total(order)
     case.ledger.put(state.order_key(case.account_id, order_id), order)
+
+
+def release_held(case: Case, order_id: str, order: state.Order) -> None:
+    """Release a held order because it passes now."""
+    _conclude(case, order_id, order, "released", [])
 
 
 def look_again(case: Case, order_id: str) -> None:
@@ -144,7 +149,7 @@ def recheck_held_orders(case: Case) -> None:
         order_id = state.last_part(key)
         order: state.Order = case.ledger.get(state.order_key(case.account_id, order_id))
         if not hold_reasons(case, order):
-            _conclude(case, order_id, order, "released", [])
+            release_held(case, order_id, order)
         elif order.manual_hold_by is None:
             smallest = min(smallest, _least_asked(case, order))
     account.smallest_held = smallest
@@ -205,13 +210,12 @@ def _conclude(
         account.smallest_held = (
             asked if not account.held_orders else min(account.smallest_held, asked)
         )
-        account.held_orders += 1
-        case.ledger.put(state.held_key(case.account_id, order.placed_at, order_id), True)
+        case.count_held(order_id, order, 1)
     elif was_held:
-        account.held_orders -= 1
-        case.ledger.delete(state.held_key(case.account_id, order.placed_at, order_id))
+        case.count_held(order_id, order, -1)
     exposure = case.exposure()
     limit = case.limit()
+    group = case.group
     own = account.currency or order.currency
     rate = None if order.currency == own else case.factor(order.currency)
     case.effects.append(
@@ -237,6 +241,10 @@ def _conclude(
             why=why,
             fx_rate=None if rate is None else shown(rate),
             fx_rates=_rates_used(case, rate) if account.foreign else [],
+            group_id=account.group_id or None,
+            group_currency=None if group is None else group.group.currency,
+            group_exposure=None if group is None else group.exposure(),
+            group_limit=None if group is None else group.limit(),
         )
     )
 

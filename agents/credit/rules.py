@@ -16,23 +16,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook
-from agents.credit import customers, feeds, invoices, orders, payments, state, valuation
-from agents.credit.account_day import AccountDay, utilisation_text
-from agents.credit.alerts import raise_and_clear_alerts
+from agents.core.refusal import Refusal
+from agents.credit import customers, feeds, invoices, orders, payments, seats, state, valuation
+from agents.credit.account_day import AccountDay
 from agents.credit.case import Case, outgoing_id
 from agents.credit.effects import Effect
-from agents.credit.order_decisions import look_again, recheck_held_orders
+from agents.credit.group_books import GroupBooks
+from agents.credit.holdings import Holdings, utilisation_text
+from agents.credit.order_decisions import look_again
+from agents.credit.settlement import settle, settle_group
 from schemas import events
 from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import (
+    AccountMoved,
+    AccountRecalled,
     BusinessDayStarted,
+    CreditGroupUpserted,
+    CustomerUpserted,
     Day,
     Event,
     ExposureChanged,
     FeedAdvanced,
     FxRatePublished,
+    GroupExposureChanged,
 )
 
 _HANDLERS: dict[type[Event], Callable[[Case, Any], None]] = {
@@ -61,25 +71,57 @@ _HANDLERS: dict[type[Event], Callable[[Case, Any], None]] = {
 """Events of the journal that are not here concern other rooms."""
 
 
-def reduce(ledger: Ledger, event: Event, policies: PolicyBook) -> list[Effect]:
+def reduce(ledger: Ledger, event: Event, policies: PolicyBook, seat: str = "") -> list[Effect]:
     """Fold one event of the journal into the partition's ledger and say what follows from it, in
     order.
+
+    `seat` is the group's id for an event that was forwarded to where a group is kept.
     """
-    handler = _HANDLERS.get(type(event))
+    kind = type(event)
+    handler = _HANDLERS.get(kind)
     effects: list[Effect] = []
     if handler is not None:
         account_id: str = event.customer_id  # type: ignore[attr-defined]  # every handled event has one
+        account: state.Account | None = ledger.get(state.account_key(account_id))
+        if seat:
+            if account is None or account.group_id != seat:
+                seats.refuse_stray(event, account_id, seat, effects)
+                return effects
+        elif (
+            account is None or account.group_id or (kind is CustomerUpserted and event.group_id)  # type: ignore[attr-defined]
+        ) and seats.redirect(ledger, event, account_id, account, effects):
+            return effects
         case = Case(ledger, policies, account_id, event, _today(ledger, event), effects)
+        case.begin()
         case.age()
         handler(case, event)
-        _settle(case)
-    elif isinstance(event, BusinessDayStarted):
-        _start_day(ledger, event, policies, effects)
-    elif isinstance(event, FxRatePublished):
-        _revalue(ledger, event, policies, effects)
-    elif isinstance(event, FeedAdvanced):
-        feeds.advance(ledger, event)
+        settle(case)
+        return effects
+    today = _today(ledger, event)
+    match event:
+        case BusinessDayStarted():
+            _start_day(ledger, event, policies, effects)
+        case FxRatePublished():
+            if valuation.publish(ledger, event, today):
+                _look_at_valued(ledger, [(event.base, event.quote)], {}, event, policies, effects)
+        case FeedAdvanced():
+            feeds.advance(ledger, event)
+        case CreditGroupUpserted():
+            customers.group_upserted(ledger, policies, event, today, effects)
+        case AccountMoved():
+            for waited in seats.take_in(ledger, policies, event, seat, today, effects):
+                effects += _late(waited, reduce(ledger, waited, policies))
+        case AccountRecalled():
+            seats.hand_back(ledger, policies, event, today, effects)
     return effects
+
+
+def _late(event: Event, effects: list[Effect]) -> list[Effect]:
+    """What follows from an event that had to wait: a refusal has to say which event it means."""
+    return [
+        msgspec.structs.replace(effect, event=event) if isinstance(effect, Refusal) else effect
+        for effect in effects
+    ]
 
 
 def figures(ledger: Ledger, account_id: str, policies: PolicyBook) -> ExposureChanged:
@@ -114,16 +156,41 @@ def figures(ledger: Ledger, account_id: str, policies: PolicyBook) -> ExposureCh
         oldest_overdue_days=late_days,
         held_orders=account.held_orders,
         cause_event_id=account.cause_event_id,
+        group_id=account.group_id or None,
     )
 
 
-def _settle(case: Case) -> None:
-    """What every event ends with: held orders get another chance, alerts compare, the account is
-    stored.
+def group_figures(ledger: Ledger, group_id: str, policies: PolicyBook) -> GroupExposureChanged:
+    """The group's figures now, as they are published. Raises `KeyError` for a group never
+    touched.
     """
-    recheck_held_orders(case)
-    raise_and_clear_alerts(case)
-    case.close()
+    group: state.Group | None = ledger.get(state.group_key(group_id))
+    if group is None:
+        raise KeyError(group_id)
+    today: Day | None = ledger.get(state.BUSINESS_DAY)
+    if today is None:
+        today = group.changed_at // MICROSECONDS_PER_DAY
+    shown = Holdings(ledger, group, policies.at(today).base, today)
+    book = shown.valued_book()
+    exposure = book.exposure()
+    limit = group.limit
+    return GroupExposureChanged(
+        event_id=outgoing_id("\0" + group_id, group.sequence, group.cause_event_id, "exposure"),
+        occurred_at=group.changed_at,
+        group_id=group_id,
+        currency=group.currency,
+        exposure=exposure,
+        open_receivables=book.receivables,
+        delivered_not_invoiced=book.delivered,
+        open_orders=book.orders,
+        unapplied_credit=book.unapplied,
+        credit_limit=limit,
+        headroom=None if limit is None else limit - exposure,
+        utilisation=utilisation_text(shown.exact_exposure(), limit),
+        members=group.members,
+        held_orders=group.held_orders,
+        cause_event_id=group.cause_event_id,
+    )
 
 
 def _start_day(
@@ -149,15 +216,9 @@ def _start_day(
         if policies.changes_within(before, event.date):
             for account_id in state.accounts(ledger):
                 _look_at(ledger, account_id, event, policies, effects)
+                if ledger.get(state.group_key(account_id)) is not None:
+                    _look_at_group(ledger, account_id, event, policies, effects)
     _forget(ledger, event.date, policies.at(event.date).base.remember_days)
-
-
-def _revalue(
-    ledger: Ledger, event: FxRatePublished, policies: PolicyBook, effects: list[Effect]
-) -> None:
-    """Keep a rate; when it is the one in force now, value again what hangs on it."""
-    if valuation.publish(ledger, event, _today(ledger, event)):
-        _look_at_valued(ledger, [(event.base, event.quote)], {}, event, policies, effects)
 
 
 def _look_at_valued(
@@ -183,18 +244,38 @@ def _look_at_valued(
         moved = AccountDay(ledger, policies, account_id, account, today).exposure() != account.shown
         if moved or account.held_orders:
             _look_at(ledger, account_id, event, policies, effects)
+    for group_id in dict.fromkeys(
+        state.last_part(key)
+        for currency in currencies
+        for key, _ in ledger.scan(*state.valued_group_range(currency))
+    ):
+        _look_at_group(ledger, group_id, event, policies, effects)
 
 
 def _look_at(
     ledger: Ledger, account_id: str, event: Event, policies: PolicyBook, effects: list[Effect]
 ) -> None:
     """Have an account follow an event that is not its own."""
+    if ledger.get(state.account_key(account_id)) is None:
+        return  # it has moved
     own_effects: list[Effect] = []
     case = Case(ledger, policies, account_id, event, _today(ledger, event), own_effects)
+    case.begin()
     case.age()
     for order_id in case.orders_to_look_at():
         look_again(case, order_id)
-    _settle(case)
+    settle(case)
+    effects.extend(own_effects)
+
+
+def _look_at_group(
+    ledger: Ledger, group_id: str, event: Event, policies: PolicyBook, effects: list[Effect]
+) -> None:
+    """Have a group follow an event that is not its own."""
+    own_effects: list[Effect] = []
+    group = GroupBooks(ledger, policies, group_id, event, _today(ledger, event))
+    group.room_changed = True
+    settle_group(group, own_effects)
     effects.extend(own_effects)
 
 

@@ -11,10 +11,17 @@ thousand.
     {account} NUL q {-placed} NUL {id}  index: orders that reserve, youngest first
     {account} NUL n {due day} NUL {id}  index: unpaid invoices by original due day (of the insured)
     {account} NUL t {day} NUL {id}      orders on which to look again on that day
+    {customer} NUL s                    where the account is kept, when it is elsewhere
+    {customer} NUL w {n}                events that wait for it to come back
+    {group} NUL G                       the group: limit, totals of its members, alerts that are up
+    {group} NUL M {customer}            index: its members
+    {group} NUL H {placed} NUL {id} NUL {customer}   index: held orders of members, oldest first
+    {group} NUL Q {-placed} NUL {id} NUL {customer}  index: those that reserve, youngest first
     NUL day                             the business day of this partition
     NUL feed {name}                     the instant up to which an input feed is complete
     NUL r {base} {quote}                the rates of a pair of currencies, by the day they hold from
     NUL c {currency} NUL {account}      index: accounts whose figures hang on rates of the currency
+    NUL C {currency} NUL {group}        index: groups, likewise
     NUL g {day} NUL {account}           agenda: accounts for which that day changes something
     NUL x {day} NUL {account} NUL {n}   agenda: keys of the documents that the account's nth event
                                         closed, to be forgotten on that day
@@ -126,6 +133,8 @@ class Account(Record):
     """Orders that reserve are indexed by age."""
     insured_index: bool = False
     """Unpaid invoices are indexed by their original due day."""
+    group_id: str = ""
+    """The credit group that it belongs to."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless the standing limit was changed
@@ -143,6 +152,41 @@ class Account(Record):
             and day > self.limit_valid_until
             and not self.has_temporary_limit(day)
         )
+
+
+class Group(Record):
+    """A credit group: its limit, and what its members owe together."""
+
+    currency: str = ""
+    known: bool = False
+    master: Stamp = msgspec.field(default_factory=Stamp)
+    limit: Minor | None = None
+    books: dict[str, Book] = {}
+    foreign: bool = False
+    members: int = 0
+    held_orders: int = 0
+    raised: list[str] = []
+    sequence: int = 0
+    cause_event_id: str = ""
+    changed_at: Instant = 0
+    shown: Minor = 0
+    ranked: bool = False
+    """Orders of members that reserve are indexed by age."""
+
+
+class Seat(Record):
+    """Where the account of a customer is kept when it is not with the customer: with a group, or
+    with the customer that it was merged into.
+    """
+
+    group_id: str = ""
+    merged_into: str = ""
+    master: Stamp = msgspec.field(default_factory=Stamp)
+    """Of the master record that said so."""
+    recalled: bool = False
+    """The account is on its way back; events wait for it."""
+    waiting: int = 0
+    """Events that have come to wait so far."""
 
 
 class Cancel(Record):
@@ -342,9 +386,9 @@ def rank_key(account_id: str, placed_at: Instant, order_id: str) -> str:
     return f"{account_id}\0q{_LATEST - placed_at:020d}\0{order_id}"
 
 
-def rank_range(account_id: str, younger_than: Instant) -> tuple[str, str]:
-    """Orders that reserve and were placed after an instant, youngest first."""
-    return f"{account_id}\0q", f"{account_id}\0q{_LATEST - younger_than:020d}"
+def rank_range(account_id: str, since: Instant) -> tuple[str, str]:
+    """Orders that reserve and were placed at an instant or after it, youngest first."""
+    return f"{account_id}\0q", f"{account_id}\0q{_LATEST - since:020d}\1"
 
 
 def order_range(account_id: str) -> tuple[str, str]:
@@ -372,6 +416,63 @@ def timers_until(account_id: str, day: Day) -> tuple[str, str]:
     return f"{account_id}\0t", f"{account_id}\0t{day + 1:08d}"
 
 
+def seat_key(customer_id: str) -> str:
+    return customer_id + "\0s"
+
+
+def waiting_key(customer_id: str, number: int) -> str:
+    return f"{customer_id}\0w{number:012d}"
+
+
+def waiting_range(customer_id: str) -> tuple[str, str]:
+    return f"{customer_id}\0w", f"{customer_id}\0x"
+
+
+def group_key(group_id: str) -> str:
+    return group_id + "\0G"
+
+
+def member_key(group_id: str, customer_id: str) -> str:
+    return f"{group_id}\0M{customer_id}"
+
+
+def member_range(group_id: str) -> tuple[str, str]:
+    return f"{group_id}\0M", f"{group_id}\0N"
+
+
+def group_held_key(group_id: str, placed_at: Instant, customer_id: str, order_id: str) -> str:
+    return f"{group_id}\0H{placed_at:020d}\0{order_id}\0{customer_id}"
+
+
+def group_held_range(group_id: str) -> tuple[str, str]:
+    return f"{group_id}\0H", f"{group_id}\0I"
+
+
+def group_rank_key(group_id: str, placed_at: Instant, customer_id: str, order_id: str) -> str:
+    return f"{group_id}\0Q{_LATEST - placed_at:020d}\0{order_id}\0{customer_id}"
+
+
+def group_rank_range(group_id: str, since: Instant) -> tuple[str, str]:
+    """Orders of members that reserve and were placed at an instant or after it, youngest first."""
+    return f"{group_id}\0Q", f"{group_id}\0Q{_LATEST - since:020d}\1"
+
+
+def order_and_customer(group_index_key: str) -> tuple[str, str]:
+    """The order and its customer in a key of one of a group's indexes."""
+    _, order_id, customer_id = group_index_key.rsplit(NUL, 2)
+    return order_id, customer_id
+
+
+def account_range(account_id: str) -> tuple[str, str]:
+    """All that stands under an account's, or a group's, id."""
+    return account_id + NUL, account_id + "\1"
+
+
+def moves_with_account(key: str) -> bool:
+    """Whether an entry under an account's key goes where the account goes."""
+    return key.partition(NUL)[2][0] in _OF_ACCOUNT
+
+
 def feed_key(feed: str) -> str:
     return f"\0feed{feed}"
 
@@ -382,6 +483,14 @@ def rates_key(base: str, quote: str) -> str:
 
 def valued_key(currency: str, account_id: str) -> str:
     return f"\0c{currency}\0{account_id}"
+
+
+def valued_group_key(currency: str, group_id: str) -> str:
+    return f"\0C{currency}\0{group_id}"
+
+
+def valued_group_range(currency: str) -> tuple[str, str]:
+    return f"\0C{currency}\0", f"\0C{currency}\1"
 
 
 def valued_range(currency: str) -> tuple[str, str]:
@@ -447,15 +556,33 @@ _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "q": msgspec.msgpack.Decoder(bool),
     "n": msgspec.msgpack.Decoder(bool),
     "t": msgspec.msgpack.Decoder(bool),
+    "s": msgspec.msgpack.Decoder(Seat),
+    "w": msgspec.msgpack.Decoder(tuple[str, dict[str, Any]]),
+    "G": msgspec.msgpack.Decoder(Group),
+    "M": msgspec.msgpack.Decoder(bool),
+    "H": msgspec.msgpack.Decoder(bool),
+    "Q": msgspec.msgpack.Decoder(bool),
 }
+_OF_ACCOUNT = frozenset("aoipcdhqnt")
 _PARTITION_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "d": msgspec.msgpack.Decoder(Day),
     "f": msgspec.msgpack.Decoder(Instant),
     "r": msgspec.msgpack.Decoder(list[Rate]),
     "c": msgspec.msgpack.Decoder(bool),
+    "C": msgspec.msgpack.Decoder(bool),
     "g": msgspec.msgpack.Decoder(bool),
     "x": msgspec.msgpack.Decoder(list[str]),
 }
+
+
+def to_json(value: Any) -> str:
+    """A value as text, for an account that moves."""
+    return msgspec.json.encode(value).decode()
+
+
+def from_json(own_key: str, text: str) -> Any:
+    """The value that `to_json` wrote, by its key within the account."""
+    return msgspec.json.decode(text, type=_DECODERS[own_key[0]].type)
 
 
 def encode(_key: str, value: Any) -> bytes:

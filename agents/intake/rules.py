@@ -64,11 +64,13 @@ def account_of(event: Event) -> str | None:
         return None
     if isinstance(event, events.CreditGroupUpserted | events.GroupExposureChanged):
         return event.group_id
+    if isinstance(event, events.CustomersMerged):
+        return event.merged_customer_id  # whose account moves
     customer_id: str = event.customer_id  # type: ignore[attr-defined]  # every other event has one
     return customer_id
 
 
-_INPUTS = frozenset(events.INCOMING) - {events.BusinessDayStarted}
+_INPUTS = frozenset(events.INCOMING) - frozenset(events.JOURNAL_ONLY)
 
 
 @cache
@@ -265,11 +267,18 @@ def _same_currency(event: msgspec.Struct) -> _Fault | None:
     return None
 
 
+def _same_customer(event: msgspec.Struct) -> _Fault | None:
+    if isinstance(event, events.CustomersMerged) and event.customer_id == event.merged_customer_id:
+        return "same_customer", "merged_customer_id", "is customer_id"
+    return None
+
+
 _ACROSS_FIELDS: dict[type[msgspec.Struct], tuple[_Check, ...]] = {
     events.OrderPlaced: (_net_above_gross,),
     events.InvoiceIssued: (_due_before_issued, _orders_above_invoice, _net_above_gross),
     events.PaymentReceived: (_allocations_above_payment,),
     events.FxRatePublished: (_rate_not_positive, _same_currency),
+    events.CustomersMerged: (_same_customer,),
 }
 
 

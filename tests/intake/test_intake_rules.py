@@ -17,7 +17,7 @@ from schemas.events import BY_NAME, Event
 from schemas.fields import fields_of
 
 _DAY_2201 = 84_371
-_INPUTS = [kind for kind in ev.INCOMING if kind is not ev.BusinessDayStarted]
+_INPUTS = [kind for kind in ev.INCOMING if kind not in ev.JOURNAL_ONLY]
 
 
 def _changed(kind: type[Event], /, **fields: Any) -> Event:
@@ -29,6 +29,7 @@ def _changed(kind: type[Event], /, **fields: Any) -> Event:
 _APART: dict[type[Event], dict[str, Any]] = {
     ev.InvoiceIssued: {"orders": [], "net_amount": 1},
     ev.OrderPlaced: {"net_amount": 1},
+    ev.CustomersMerged: {"merged_customer_id": "X-2"},
 }
 
 
@@ -129,6 +130,7 @@ _REFUSED: list[tuple[type[Event], dict[str, Any], str, str]] = [
      "orders[1].amount"),
     (ev.InvoiceIssued, {"amount": 10, "net_amount": 11}, "net_above_gross", "net_amount"),
     (ev.OrderPlaced, {"amount": 10, "net_amount": 11}, "net_above_gross", "net_amount"),
+    (ev.CustomersMerged, {"merged_customer_id": "X-1"}, "same_customer", "merged_customer_id"),
 ]  # fmt: skip
 
 
@@ -174,7 +176,7 @@ def test_event_at_the_edge_is_accepted(kind: type[Event], fields: dict[str, Any]
     assert check(_changed(kind, **fields)) is None
 
 
-@pytest.mark.parametrize("kind", [*ev.OUTGOING, ev.BusinessDayStarted])
+@pytest.mark.parametrize("kind", [*ev.OUTGOING, *ev.JOURNAL_ONLY])
 def test_what_headroom_says_itself_is_no_input(kind: type[Event]) -> None:
     refusal = check(_good(kind))
     assert refusal == Refusal("not_an_input", "type", f"{kind.__name__} is no event that comes in")
@@ -232,5 +234,7 @@ def test_account_is_the_group_the_customer_or_everyone(name: str) -> None:
         assert account_of(event) is None
     elif isinstance(event, ev.CreditGroupUpserted | ev.GroupExposureChanged):
         assert account_of(event) == event.group_id
+    elif isinstance(event, ev.CustomersMerged):
+        assert account_of(event) == event.merged_customer_id
     else:
         assert account_of(event) == getattr(event, "customer_id")  # noqa: B009

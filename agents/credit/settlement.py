@@ -1,0 +1,59 @@
+"""What every event ends with: held orders get another chance, alerts compare, the books are closed.
+
+In a group one member's payment is another's headroom. So when a group's room grows, the held orders
+of all its members are looked at, oldest first, whoever's event it was.
+"""
+
+from __future__ import annotations
+
+from agents.credit import state
+from agents.credit.alerts import raise_and_clear_alerts, raise_and_clear_group_alerts
+from agents.credit.case import Case
+from agents.credit.effects import Effect, GroupTouched
+from agents.credit.group_books import GroupBooks
+from agents.credit.order_check import hold_reasons
+from agents.credit.order_decisions import recheck_held_orders, release_held
+
+
+def settle(case: Case) -> None:
+    """End an event of one account, and with it what follows for its group."""
+    if case.group is None:
+        recheck_held_orders(case)
+        raise_and_clear_alerts(case)
+        case.close()
+    else:
+        settle_group(case.group, case.effects, case)
+
+
+def settle_group(group: GroupBooks, effects: list[Effect], own: Case | None = None) -> None:
+    """End an event of a group, or of the member whose case is `own`."""
+    group.begin()
+    cases = {} if own is None else {own.account_id: own}
+    if group.room_changed or group.exact_exposure() < group.exposure_before:
+        _recheck_members(group, effects, cases)
+    elif own is not None:
+        recheck_held_orders(own)
+    for case in cases.values():
+        if case.begun:
+            raise_and_clear_alerts(case)
+            case.close()
+    raise_and_clear_group_alerts(group, effects)
+    group.group.shown = group.exposure()
+    group.ledger.put(state.group_key(group.group_id), group.group)
+    effects.append(GroupTouched(group.group_id))
+
+
+def _recheck_members(group: GroupBooks, effects: list[Effect], cases: dict[str, Case]) -> None:
+    """Release, oldest first, every held order of a member that now passes."""
+    for key, _ in list(group.ledger.scan(*state.group_held_range(group.group_id))):
+        order_id, customer_id = state.order_and_customer(key)
+        case = cases.get(customer_id)
+        if case is None:
+            case = cases[customer_id] = Case(
+                group.ledger, group.policies, customer_id, group.event, group.today, effects, group
+            )
+            case.refresh()
+        order: state.Order = group.ledger.get(state.order_key(customer_id, order_id))
+        if not hold_reasons(case, order):
+            case.begin()
+            release_held(case, order_id, order)
