@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from agents.core.ledger import MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
-from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched
+from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched, Sent
 from agents.credit.rules import figures, group_figures, reduce
 from agents.intake.rules import check
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
@@ -46,19 +46,19 @@ class Simulation:
         if refusal is not None:
             yield refusal
             return
-        yield from self._apply(event, "")
+        yield from self._apply(event, Sent())
 
-    def _apply(self, event: Event, seat: str) -> Iterator[Event | Refusal]:
-        for effect in reduce(self._ledger, event, self._policy, seat):
+    def _apply(self, event: Event, sent: Sent) -> Iterator[Event | Refusal]:
+        for effect in reduce(self._ledger, event, self._policy, sent):
             match effect:
                 case AccountTouched():
                     self._touched.add(effect.account_id)
                 case GroupTouched():
                     self._groups.add(effect.group_id)
                 case Forward():
-                    yield from self._apply(effect.event, effect.seat)
+                    yield from self._apply(effect.event, effect.sent)
                 case AccountLeft():
-                    pass
+                    self._touched.add(effect.account_id)
                 case _:
                     yield effect
 

@@ -366,14 +366,16 @@ class MovedEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class AccountMoved(Event, frozen=True, kw_only=True, gc=False):
-    """The state of an account on its way to where it is kept from now on, in `parts` parts,
-    `part` counting from 1. Only the journal has it.
+    """The state of the account of `customer_id` on its way to where it is kept from now on, in
+    `parts` parts, `part` counting from 1; with `into_customer_id` it becomes part of that
+    customer's account. Only the journal has it.
     """
 
     customer_id: str
     part: int
     parts: int
     entries: list[MovedEntry]
+    into_customer_id: str | None = None
 
 
 class AccountRecalled(Event, frozen=True, kw_only=True, gc=False):

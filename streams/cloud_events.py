@@ -30,8 +30,8 @@ The position is the offset of an input record; of a journal record that was forw
 its offset and its place among what that record had forwarded.
 """
 SEAT = "headroom_seat"
-"""Ours, last on a journal record that was forwarded: the group where it is applied; empty when it
-is the customer's own account that comes back.
+"""Ours, last on a journal record that was forwarded: how it was, as JSON
+(`agents.credit.effects.Sent`).
 """
 _PLACES = 1 << 16
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from agents.clock.agent import announce_business_days
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
-from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched, Standing
+from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched, Sent, Standing
 from agents.credit.portfolio import Portfolio
-from agents.credit.rules import figures, group_figures, reduce
+from agents.credit.rules import figures, group_figures, has_figures, reduce
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import BusinessDayStarted, CreditLimitAlert, Event, OrderDecision
 from streams.app import LedgerLane, Member, Wiring, batch_topic, build_app, member
@@ -68,6 +70,8 @@ def changelog_of(app_id: str) -> str:
 _GROUP = "\0"
 """Before the id of a group among the keys that were touched; no customer's id begins so."""
 _NOTHING = Standing("", 0, 0)
+_DIRECT = Sent()
+_decode_seat = msgspec.json.Decoder(Sent).decode
 
 
 class CreditDesk:
@@ -107,11 +111,11 @@ class CreditDesk:
             if kind is BusinessDayStarted:
                 batch.close_the_books()  # the figures with which the day before ended
             headers = record.headers
-            seat = ""
+            sent = _DIRECT
             if headers and headers[-1][0] == SEAT:
-                seat = (headers[-1][1] or b"").decode()
+                sent = _decode_seat(headers[-1][1] or b"")
             forwarded = 0
-            for effect in reduce(ledger, event, policy, seat):
+            for effect in reduce(ledger, event, policy, sent):
                 match effect:
                     case AccountTouched():
                         totals.move(effect.before, effect.after)
@@ -134,6 +138,7 @@ class CreditDesk:
                         batch.touch(_GROUP + effect.group_id)
                     case AccountLeft():
                         totals.move(effect.before, _NOTHING)
+                        batch.touch(effect.account_id)
 
     # ── what is said once per commit (`streams.fast_lane.partition.Books`) ──────────────────────
 
@@ -146,7 +151,7 @@ class CreditDesk:
             if key.startswith(_GROUP):
                 group_id = key.removeprefix(_GROUP)
                 said.append(self._outgoing(group_figures(store, group_id, self._policy), group_id))
-            elif store.get(state.account_key(key)) is not None:
+            elif has_figures(store, key):
                 said.append(self._outgoing(figures(store, key, self._policy), key))
         return said
 
@@ -175,7 +180,7 @@ class CreditDesk:
         position = place_of(record.offset, number)
         headers = self._headers(moved)
         headers.append((ORIGIN, f"{self._journal}:{record.partition}:{position}".encode()))
-        headers.append((SEAT, forward.seat.encode()))
+        headers.append((SEAT, msgspec.json.encode(forward.sent)))
         return Outgoing(JOURNAL, forward.key.encode(), value, headers)
 
     def _outgoing(self, event: Event, customer_id: str, answers: int = 0) -> Outgoing:

@@ -39,15 +39,24 @@ class GroupTouched(msgspec.Struct, frozen=True, gc=False):
     group_id: str
 
 
+class Sent(msgspec.Struct, frozen=True, gc=False):
+    """How an event was forwarded: to which group (empty: to a customer), and under which customers'
+    ids it came before, the first one first.
+    """
+
+    group_id: str = ""
+    aliases: tuple[str, ...] = ()
+
+
 class Forward(msgspec.Struct, frozen=True, gc=False):
     """The event is to be applied where the account is kept.
 
-    `key` says where, in the journal: the id of a group (then `seat` is that id too) or of a
-    customer. The event is the one that came, or one that carries the account there.
+    `key` says where, in the journal: the id of a group or of a customer. The event is the one that
+    came, or one that carries the account there.
     """
 
     key: str
-    seat: str
+    sent: Sent
     event: Event
 
 

@@ -21,10 +21,20 @@ import msgspec
 from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
-from agents.credit import customers, feeds, invoices, orders, payments, seats, state, valuation
+from agents.credit import (
+    customers,
+    feeds,
+    invoices,
+    merging,
+    orders,
+    payments,
+    seats,
+    state,
+    valuation,
+)
 from agents.credit.account_day import AccountDay
 from agents.credit.case import Case, outgoing_id
-from agents.credit.effects import Effect
+from agents.credit.effects import Effect, Sent
 from agents.credit.group_books import GroupBooks
 from agents.credit.holdings import Holdings, utilisation_text
 from agents.credit.order_decisions import look_again
@@ -36,6 +46,7 @@ from schemas.events import (
     AccountRecalled,
     BusinessDayStarted,
     CreditGroupUpserted,
+    CustomersMerged,
     CustomerUpserted,
     Day,
     Event,
@@ -71,11 +82,16 @@ _HANDLERS: dict[type[Event], Callable[[Case, Any], None]] = {
 """Events of the journal that are not here concern other rooms."""
 
 
-def reduce(ledger: Ledger, event: Event, policies: PolicyBook, seat: str = "") -> list[Effect]:
+_DIRECT = Sent()
+
+
+def reduce(
+    ledger: Ledger, event: Event, policies: PolicyBook, sent: Sent = _DIRECT
+) -> list[Effect]:
     """Fold one event of the journal into the partition's ledger and say what follows from it, in
     order.
 
-    `seat` is the group's id for an event that was forwarded to where a group is kept.
+    `sent` tells how the event was forwarded here, if it was.
     """
     kind = type(event)
     handler = _HANDLERS.get(kind)
@@ -83,14 +99,10 @@ def reduce(ledger: Ledger, event: Event, policies: PolicyBook, seat: str = "") -
     if handler is not None:
         account_id: str = event.customer_id  # type: ignore[attr-defined]  # every handled event has one
         account: state.Account | None = ledger.get(state.account_key(account_id))
-        if seat:
-            if account is None or account.group_id != seat:
-                seats.refuse_stray(event, account_id, seat, effects)
-                return effects
-        elif (
-            account is None or account.group_id or (kind is CustomerUpserted and event.group_id)  # type: ignore[attr-defined]
-        ) and seats.redirect(ledger, event, account_id, account, effects):
+        if _is_elsewhere(ledger, event, sent, account, effects):
             return effects
+        if sent.aliases:
+            event = merging.renamed(ledger, account_id, event, sent.aliases)
         case = Case(ledger, policies, account_id, event, _today(ledger, event), effects)
         case.begin()
         case.age()
@@ -108,12 +120,41 @@ def reduce(ledger: Ledger, event: Event, policies: PolicyBook, seat: str = "") -
             feeds.advance(ledger, event)
         case CreditGroupUpserted():
             customers.group_upserted(ledger, policies, event, today, effects)
+        case CustomersMerged():
+            seats.merge(ledger, event, sent, effects)
+        case AccountMoved(into_customer_id=str(survivor)):
+            account = ledger.get(state.account_key(survivor))
+            if not _is_elsewhere(ledger, event, sent, account, effects):
+                case = Case(ledger, policies, survivor, event, today, effects)
+                case.begin()
+                case.age()
+                merging.absorb(case, event)
+                settle(case)
         case AccountMoved():
-            for waited in seats.take_in(ledger, policies, event, seat, today, effects):
-                effects += _late(waited, reduce(ledger, waited, policies))
+            for waited, how in seats.take_in(ledger, policies, event, sent, today, effects):
+                effects += _late(waited, reduce(ledger, waited, policies, how))
         case AccountRecalled():
             seats.hand_back(ledger, policies, event, today, effects)
     return effects
+
+
+def _is_elsewhere(
+    ledger: Ledger,
+    event: Event,
+    sent: Sent,
+    account: state.Account | None,
+    effects: list[Effect],
+) -> bool:
+    """Whether the account that the event concerns is not kept here; then the event is sent on."""
+    if sent.group_id:
+        if account is not None and account.group_id == sent.group_id:
+            return False
+        seats.refuse_stray(event, sent.group_id, effects)
+        return True
+    joins = isinstance(event, CustomerUpserted) and event.group_id
+    if account is not None and not account.group_id and not joins:
+        return False
+    return seats.redirect(ledger, event, sent, account, effects)
 
 
 def _late(event: Event, effects: list[Effect]) -> list[Effect]:
@@ -125,12 +166,12 @@ def _late(event: Event, effects: list[Effect]) -> list[Effect]:
 
 
 def figures(ledger: Ledger, account_id: str, policies: PolicyBook) -> ExposureChanged:
-    """The account's figures now, as they are published. Raises `KeyError` for an account never
-    touched.
+    """The account's figures now, as they are published; nothing of a customer who was merged into
+    another. Raises `KeyError` for an account that is not kept here.
     """
     account: state.Account | None = ledger.get(state.account_key(account_id))
     if account is None:
-        raise KeyError(account_id)
+        return _figures_of_merged(ledger, account_id)
     today: Day | None = ledger.get(state.BUSINESS_DAY)
     if today is None:
         today = account.aged_to or 0
@@ -157,6 +198,38 @@ def figures(ledger: Ledger, account_id: str, policies: PolicyBook) -> ExposureCh
         held_orders=account.held_orders,
         cause_event_id=account.cause_event_id,
         group_id=account.group_id or None,
+    )
+
+
+def has_figures(ledger: Ledger, account_id: str) -> bool:
+    """Whether the partition speaks for the account: it is here, or was merged into another."""
+    if ledger.get(state.account_key(account_id)) is not None:
+        return True
+    seat: state.Seat | None = ledger.get(state.seat_key(account_id))
+    return seat is not None and bool(seat.merged_into and seat.currency)
+
+
+def _figures_of_merged(ledger: Ledger, account_id: str) -> ExposureChanged:
+    seat: state.Seat | None = ledger.get(state.seat_key(account_id))
+    if seat is None or not seat.merged_into:
+        raise KeyError(account_id)
+    return ExposureChanged(
+        event_id=outgoing_id(account_id, 0, seat.cause_event_id, "exposure"),
+        occurred_at=seat.changed_at,
+        customer_id=account_id,
+        currency=seat.currency,
+        exposure=0,
+        open_receivables=0,
+        delivered_not_invoiced=0,
+        open_orders=0,
+        unapplied_credit=0,
+        credit_limit=None,
+        headroom=None,
+        utilisation=None,
+        overdue=0,
+        oldest_overdue_days=0,
+        held_orders=0,
+        cause_event_id=seat.cause_event_id,
     )
 
 

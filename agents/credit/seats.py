@@ -19,7 +19,7 @@ from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
 from agents.credit.case import Case, outgoing_id
-from agents.credit.effects import AccountLeft, Effect, Forward, Standing
+from agents.credit.effects import AccountLeft, Effect, Forward, Sent, Standing
 from agents.credit.group_books import GroupBooks
 from agents.credit.settlement import settle, settle_group
 from agents.credit.stamps import supersedes
@@ -27,6 +27,10 @@ from schemas.events import (
     BY_NAME,
     AccountMoved,
     AccountRecalled,
+    CreditLimitChanged,
+    CustomerBlocked,
+    CustomersMerged,
+    CustomerUnblocked,
     CustomerUpserted,
     Day,
     Event,
@@ -34,13 +38,15 @@ from schemas.events import (
 )
 
 _ENTRIES_PER_PART = 500
+_OF_THE_CUSTOMER = (CustomerUpserted, CreditLimitChanged, CustomerBlocked, CustomerUnblocked)
+"""What says something of a customer, not of its documents."""
 _NOTHING = Standing("", 0, 0)
 
 
 def redirect(
     ledger: Ledger,
     event: Event,
-    customer_id: str,
+    sent: Sent,
     account: state.Account | None,
     effects: list[Effect],
 ) -> bool:
@@ -49,31 +55,62 @@ def redirect(
     Args:
         ledger: of the customer's own partition.
         event: as it came, under the customer's id.
-        customer_id: the customer.
+        sent: how it came.
         account: the account, if this partition has it.
         effects: what follows is added here.
     """
+    customer_id = customer_of(event)
     seat: state.Seat | None = ledger.get(state.seat_key(customer_id))
     if seat is None:
-        return _joins(ledger, event, customer_id, account, effects)
+        return _joins(ledger, event, sent, account, effects)
     if seat.recalled:
-        _let_wait(ledger, seat, event, customer_id)
-        return True
-    if isinstance(event, CustomerUpserted) and supersedes(seat.master, event):
-        if (event.group_id or "") != seat.group_id:
-            recall = AccountRecalled(
-                event_id=outgoing_id(customer_id, 0, event.event_id, "recall"),
-                occurred_at=event.occurred_at,
-                customer_id=customer_id,
-                group_id=seat.group_id,
-            )
-            effects.append(Forward(seat.group_id, seat.group_id, recall))
-            seat.recalled = True
-            _let_wait(ledger, seat, event, customer_id)
-            return True
-        ledger.put(state.seat_key(customer_id), seat)
-    effects.append(Forward(seat.group_id, seat.group_id, event))
+        _let_wait(ledger, seat, event, sent)
+    elif seat.merged_into:
+        _forward_to_survivor(event, sent, seat.merged_into, effects)
+    elif isinstance(event, CustomerUpserted) and supersedes(seat.master, event):
+        if (event.group_id or "") == seat.group_id:
+            ledger.put(state.seat_key(customer_id), seat)
+            effects.append(Forward(seat.group_id, _to_group(seat, sent), event))
+        else:
+            _recall(ledger, seat, event, sent, effects)
+    else:
+        effects.append(Forward(seat.group_id, _to_group(seat, sent), event))
     return True
+
+
+def merge(ledger: Ledger, event: CustomersMerged, sent: Sent, effects: list[Effect]) -> None:
+    """Send the account of a customer into that of another, and all that comes later as well."""
+    customer_id, survivor = event.merged_customer_id, event.customer_id
+    seat: state.Seat | None = ledger.get(state.seat_key(customer_id))
+    account: state.Account | None = ledger.get(state.account_key(customer_id))
+    if seat is not None and seat.recalled:
+        _let_wait(ledger, seat, event, sent)
+    elif seat is not None and seat.group_id:
+        _recall(ledger, seat, event, sent, effects)
+    elif seat is not None:
+        if seat.merged_into != survivor:
+            _refuse_merger(event, f"was merged into {seat.merged_into!r} already", effects)
+    elif account is not None and survivor in account.absorbed:
+        _refuse_merger(event, f"has {survivor!r} in it: it was merged the other way", effects)
+    else:
+        _send(ledger, event, customer_id, account, survivor, Sent(), effects, into=survivor)
+        seat = state.Seat(
+            merged_into=survivor,
+            currency="" if account is None else account.currency,
+            cause_event_id=event.event_id,
+            changed_at=event.occurred_at,
+        )
+        ledger.put(state.seat_key(customer_id), seat)
+
+
+def customer_of(event: Event) -> str:
+    """The customer whose account the event is to be applied to."""
+    if isinstance(event, AccountMoved) and event.into_customer_id is not None:
+        return event.into_customer_id
+    if isinstance(event, CustomersMerged):
+        return event.merged_customer_id
+    customer_id: str = event.customer_id  # type: ignore[attr-defined]  # all that come here have one
+    return customer_id
 
 
 def hand_back(
@@ -89,7 +126,7 @@ def hand_back(
     """
     account: state.Account | None = ledger.get(state.account_key(event.customer_id))
     if account is None or account.group_id != event.group_id:
-        refuse_stray(event, event.customer_id, event.group_id, effects)
+        refuse_stray(event, event.group_id, effects)
         return
     group = GroupBooks(ledger, policies, event.group_id, event, today)
     for currency, book in account.books.items():
@@ -101,7 +138,7 @@ def hand_back(
     group.rank_all(event.customer_id, reserves=False)
     group.group.members -= 1
     ledger.delete(state.member_key(event.group_id, event.customer_id))
-    _send(ledger, event, event.customer_id, account, "", effects)
+    _send(ledger, event, event.customer_id, account, event.customer_id, Sent(), effects)
     settle_group(group, effects)
 
 
@@ -109,13 +146,13 @@ def take_in(
     ledger: Ledger,
     policies: PolicyBook,
     event: AccountMoved,
-    seat: str,
+    sent: Sent,
     today: Day,
     effects: list[Effect],
-) -> Iterator[Event]:
+) -> Iterator[tuple[Event, Sent]]:
     """Store a part of an account that comes; with the last part the account is kept here.
 
-    Yields the events that have waited for it, in their order, to be applied now.
+    Yields the events that have waited for it, in their order, to be applied now, and how they came.
     """
     customer_id = event.customer_id
     for entry in event.entries:
@@ -123,7 +160,7 @@ def take_in(
     if event.part < event.parts:
         return
     account: state.Account = ledger.get(state.account_key(customer_id)) or state.Account()
-    account.group_id = seat
+    account.group_id = sent.group_id
     ledger.put(state.account_key(customer_id), account)
     case = Case(ledger, policies, customer_id, event, today, effects)
     case.begin()
@@ -134,19 +171,19 @@ def take_in(
         _enter_group(case, case.group)
     settle(case)
     own: state.Seat | None = ledger.get(state.seat_key(customer_id))
-    if not seat and own is not None:
+    if not sent.group_id and own is not None:
         ledger.delete(state.seat_key(customer_id))
         yield from _those_that_waited(ledger, customer_id)
 
 
-def refuse_stray(event: Event, customer_id: str, seat: str, effects: list[Effect]) -> None:
+def refuse_stray(event: Event, group_id: str, effects: list[Effect]) -> None:
     """Refuse an event that was forwarded to a group which does not keep the account."""
     effects.append(
         Refusal(
             "account_not_here",
             "customer_id",
-            f"{type(event).__name__} was forwarded to group {seat!r}, which does not keep the "
-            f"account of customer {customer_id!r}",
+            f"{type(event).__name__} was forwarded to group {group_id!r}, which does not keep the "
+            f"account of customer {customer_of(event)!r}",
         )
     )
 
@@ -157,7 +194,7 @@ def refuse_stray(event: Event, customer_id: str, seat: str, effects: list[Effect
 def _joins(
     ledger: Ledger,
     event: Event,
-    customer_id: str,
+    sent: Sent,
     account: state.Account | None,
     effects: list[Effect],
 ) -> bool:
@@ -166,13 +203,67 @@ def _joins(
         return False
     if account is not None and event.occurred_at < account.master.at:
         return False
-    _send(ledger, event, customer_id, account, event.group_id, effects)
     seat = state.Seat(
         group_id=event.group_id, master=state.Stamp(event.occurred_at, [event.event_id])
     )
-    ledger.put(state.seat_key(customer_id), seat)
-    effects.append(Forward(event.group_id, event.group_id, event))
+    to_group = _to_group(seat, sent)
+    _send(ledger, event, event.customer_id, account, seat.group_id, to_group, effects)
+    ledger.put(state.seat_key(event.customer_id), seat)
+    effects.append(Forward(seat.group_id, to_group, event))
     return True
+
+
+def _to_group(seat: state.Seat, sent: Sent) -> Sent:
+    return Sent(seat.group_id, sent.aliases)
+
+
+def _forward_to_survivor(event: Event, sent: Sent, survivor: str, effects: list[Effect]) -> None:
+    """Forward under the id of the customer who stays."""
+    customer_id = customer_of(event)
+    if customer_id in sent.aliases:
+        effects.append(
+            Refusal(
+                "merged_in_a_circle",
+                "customer_id",
+                f"{type(event).__name__}: customers {', '.join(sent.aliases)} were merged into "
+                "each other",
+            )
+        )
+        return
+    if isinstance(event, _OF_THE_CUSTOMER):
+        effects.append(
+            Refusal(
+                "customer_merged",
+                "customer_id",
+                f"{type(event).__name__}: customer {customer_id!r} was merged into {survivor!r}, "
+                "whose own limit, block and terms count",
+            )
+        )
+        return
+    field = "into_customer_id" if isinstance(event, AccountMoved) else "customer_id"
+    renamed = msgspec.structs.replace(event, **{field: survivor})
+    effects.append(Forward(survivor, Sent("", (*sent.aliases, customer_id)), renamed))
+
+
+def _recall(
+    ledger: Ledger, seat: state.Seat, event: Event, sent: Sent, effects: list[Effect]
+) -> None:
+    """Ask the group for the account; the event waits for it."""
+    customer_id = customer_of(event)
+    recall = AccountRecalled(
+        event_id=outgoing_id(customer_id, 0, event.event_id, "recall"),
+        occurred_at=event.occurred_at,
+        customer_id=customer_id,
+        group_id=seat.group_id,
+    )
+    effects.append(Forward(seat.group_id, Sent(seat.group_id), recall))
+    seat.recalled = True
+    _let_wait(ledger, seat, event, sent)
+
+
+def _refuse_merger(event: CustomersMerged, why: str, effects: list[Effect]) -> None:
+    detail = f"customer {event.merged_customer_id!r} {why}"
+    effects.append(Refusal("merged_already", "merged_customer_id", detail))
 
 
 def _send(
@@ -180,8 +271,10 @@ def _send(
     cause: Event,
     customer_id: str,
     account: state.Account | None,
-    seat: str,
+    key: str,
+    sent: Sent,
     effects: list[Effect],
+    into: str | None = None,
 ) -> None:
     """Take an account out of the ledger and forward it, in parts; an unknown one as an empty
     part.
@@ -195,11 +288,11 @@ def _send(
             AccountLeft(customer_id, Standing(account.currency, account.shown, account.held_orders))
         )
         account.shown = 0
-        for key, value in list(ledger.scan(*state.account_range(customer_id))):
-            if state.moves_with_account(key):
-                _, _, own_key = key.partition(state.NUL)
+        for entry, value in list(ledger.scan(*state.account_range(customer_id))):
+            if state.moves_with_account(entry):
+                _, _, own_key = entry.partition(state.NUL)
                 entries.append(MovedEntry(key=own_key, value=state.to_json(value)))
-                ledger.delete(key)
+                ledger.delete(entry)
     parts = max(-(-len(entries) // _ENTRIES_PER_PART), 1)
     for part in range(1, parts + 1):
         moved = AccountMoved(
@@ -209,8 +302,9 @@ def _send(
             part=part,
             parts=parts,
             entries=entries[(part - 1) * _ENTRIES_PER_PART : part * _ENTRIES_PER_PART],
+            into_customer_id=into,
         )
-        effects.append(Forward(seat or customer_id, seat, moved))
+        effects.append(Forward(key, sent, moved))
 
 
 def _enter_group(case: Case, group: GroupBooks) -> None:
@@ -226,14 +320,18 @@ def _enter_group(case: Case, group: GroupBooks) -> None:
     case.ledger.put(state.member_key(group.group_id, case.account_id), True)
 
 
-def _let_wait(ledger: Ledger, seat: state.Seat, event: Event, customer_id: str) -> None:
+def _let_wait(ledger: Ledger, seat: state.Seat, event: Event, sent: Sent) -> None:
+    customer_id = customer_of(event)
     seat.waiting += 1
     ledger.put(state.seat_key(customer_id), seat)
     fields: dict[str, Any] = msgspec.to_builtins(event)
-    ledger.put(state.waiting_key(customer_id, seat.waiting), (type(event).__name__, fields))
+    ledger.put(
+        state.waiting_key(customer_id, seat.waiting),
+        (type(event).__name__, fields, list(sent.aliases)),
+    )
 
 
-def _those_that_waited(ledger: Ledger, customer_id: str) -> Iterator[Event]:
-    for key, (name, fields) in list(ledger.scan(*state.waiting_range(customer_id))):
+def _those_that_waited(ledger: Ledger, customer_id: str) -> Iterator[tuple[Event, Sent]]:
+    for key, (name, fields, aliases) in list(ledger.scan(*state.waiting_range(customer_id))):
         ledger.delete(key)
-        yield msgspec.convert(fields, BY_NAME[name])
+        yield msgspec.convert(fields, BY_NAME[name]), Sent("", tuple(aliases))

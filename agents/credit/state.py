@@ -135,6 +135,8 @@ class Account(Record):
     """Unpaid invoices are indexed by their original due day."""
     group_id: str = ""
     """The credit group that it belongs to."""
+    absorbed: list[str] = []
+    """Customers that were merged into this one."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless the standing limit was changed
@@ -187,6 +189,10 @@ class Seat(Record):
     """The account is on its way back; events wait for it."""
     waiting: int = 0
     """Events that have come to wait so far."""
+    currency: str = ""
+    cause_event_id: str = ""
+    changed_at: Instant = 0
+    """Of the merger: what is said last of a customer who is none any more."""
 
 
 class Cancel(Record):
@@ -345,6 +351,10 @@ class Rate(Record):
 
 def account_key(account_id: str) -> str:
     return account_id + "\0a"
+
+
+def document_key(account_id: str, kind: str, document_id: str) -> str:
+    return f"{account_id}\0{kind}{document_id}"
 
 
 def order_key(account_id: str, order_id: str) -> str:
@@ -557,7 +567,7 @@ _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "n": msgspec.msgpack.Decoder(bool),
     "t": msgspec.msgpack.Decoder(bool),
     "s": msgspec.msgpack.Decoder(Seat),
-    "w": msgspec.msgpack.Decoder(tuple[str, dict[str, Any]]),
+    "w": msgspec.msgpack.Decoder(tuple[str, dict[str, Any], list[str]]),
     "G": msgspec.msgpack.Decoder(Group),
     "M": msgspec.msgpack.Decoder(bool),
     "H": msgspec.msgpack.Decoder(bool),

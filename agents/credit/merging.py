@@ -1,0 +1,143 @@
+"""Two customers become one: the account of the one is taken into that of the other.
+
+Documents keep their ids. Where the customer who stays has a document of the same id, the one that
+comes is kept as `<merged customer>/<id>`, and events that still come for the merged customer find
+it under that name. Limit, block and terms are those of the customer who stays; limits are not added
+up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from agents.core.ledger import Ledger
+from agents.credit import state
+from agents.credit.case import Case
+from schemas.events import AccountMoved, Event
+
+_KINDS = {
+    "order_id": "o",
+    "invoice_id": "i",
+    "payment_id": "p",
+    "credit_note_id": "c",
+}
+_LISTS = {"allocations": "invoice_id", "orders": "order_id", "invoices": "invoice_id"}
+
+
+def absorb(case: Case, event: AccountMoved) -> None:
+    """Take a part of another customer's account into this one."""
+    other = event.customer_id
+    # Credit notes and invoices, then orders, then payments: what is referred to is found under its
+    # new name because names are given by what this account had before, or has by now.
+    for entry in event.entries:
+        kind, own_id = entry.key[0], entry.key[1:]
+        value = state.from_json(entry.key, entry.value)
+        if kind == "a":
+            account: state.Account = case.account
+            account.absorbed += [*value.absorbed, other]
+            account.written_off += value.written_off
+        elif kind == "o":
+            _absorb_order(case, _free_id(case, "o", other, own_id), value)
+        elif kind == "i":
+            _absorb_invoice(case, other, _free_id(case, "i", other, own_id), value)
+        elif kind == "p":
+            _absorb_payment(case, other, _free_id(case, "p", other, own_id), value)
+        elif kind == "c":
+            _absorb_credit_note(case, other, _free_id(case, "c", other, own_id), value)
+
+
+def renamed(ledger: Ledger, account_id: str, event: Event, aliases: tuple[str, ...]) -> Event:
+    """The event with the names that its documents have here.
+
+    `aliases`: the customers under whose ids the event came, the first one first.
+    """
+    changes: dict[str, Any] = {}
+    for field, kind in _KINDS.items():
+        named = getattr(event, field, None)
+        if named is not None:
+            changes[field] = _known_as(ledger, account_id, kind, named, aliases)
+    for field, named_by in _LISTS.items():
+        parts = getattr(event, field, None)
+        if parts:
+            kind = _KINDS[named_by]
+            changes[field] = [
+                msgspec.structs.replace(
+                    part,
+                    **{
+                        named_by: _known_as(
+                            ledger, account_id, kind, getattr(part, named_by), aliases
+                        )
+                    },
+                )
+                for part in parts
+            ]
+    return msgspec.structs.replace(event, **changes)
+
+
+# ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _absorb_order(case: Case, order_id: str, order: state.Order) -> None:
+    order.booked_open = order.booked_delivered = order.booked_held = 0
+    order.closed_on = None
+    case.rebook_order(order_id, order)
+    if order.status == "held":
+        case.count_held(order_id, order, 1)
+        case.account.smallest_held = 0
+    if order.override is not None:
+        case.look_again_on(order.override.until + 1, order_id)
+
+
+def _absorb_invoice(case: Case, other: str, invoice_id: str, invoice: state.Invoice) -> None:
+    invoice.booked_open = invoice.booked_excess = invoice.booked_due = invoice.booked_level = 0
+    invoice.closed_on = None
+    for part in invoice.parts:
+        # Orders come after invoices: the name is taken if the order that has it is not from there.
+        part.order_id = _free_id(case, "o", other, part.order_id)
+    case.rebook_invoice(invoice_id, invoice)
+
+
+def _absorb_payment(case: Case, other: str, payment_id: str, payment: state.Payment) -> None:
+    unapplied, payment.booked_unapplied, payment.closed_on = payment.booked_unapplied, 0, None
+    for share in payment.shares:
+        share.invoice_id = _known_as(case.ledger, case.account_id, "i", share.invoice_id, (other,))
+    if payment.known:
+        case.rebook_unapplied(payment, unapplied)
+    case.store_payment(payment_id, payment)
+
+
+def _absorb_credit_note(case: Case, other: str, note_id: str, note: state.CreditNote) -> None:
+    unapplied, note.booked_unapplied, note.closed_on = note.booked_unapplied, 0, None
+    if note.invoice_id is not None:
+        # Credit notes come before invoices.
+        note.invoice_id = _free_id(case, "i", other, note.invoice_id)
+    case.rebook_unapplied(note, unapplied)
+    case.store_credit_note(note_id, note)
+
+
+def _free_id(case: Case, kind: str, other: str, document_id: str) -> str:
+    """The name that a document of the other customer gets here."""
+    if case.ledger.get(state.document_key(case.account_id, kind, document_id)) is None:
+        return document_id
+    return f"{other}/{document_id}"
+
+
+def _known_as(
+    ledger: Ledger, account_id: str, kind: str, document_id: str, aliases: tuple[str, ...]
+) -> str:
+    """The name under which a document of a merged customer is kept here."""
+    for prefix in _prefixes(aliases):
+        if ledger.get(state.document_key(account_id, kind, prefix + document_id)) is not None:
+            return prefix + document_id
+    return document_id
+
+
+def _prefixes(aliases: tuple[str, ...]) -> Iterator[str]:
+    """What may stand before an id after these mergers: the more of them, the earlier."""
+    found = [""]
+    for alias in aliases:
+        found = [f"{alias}/{prefix}" for prefix in found] + found
+    yield from sorted(found[:-1], key=len, reverse=True)
