@@ -20,11 +20,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps `bench` a group, however many benchmarks there are."""
-
-
 @app.command()
 def pipeline(
     events: Annotated[int, typer.Option(min=1000, help="Events for the throughput.")] = 150_000,
@@ -67,3 +62,41 @@ def pipeline(
     for each in report.latency:
         waits.add_row(each.name, f"{each.p50:.1f}", f"{each.p99:.1f}", str(each.samples))
     console.print(waits)
+
+
+@app.command()
+def forecast(
+    days: Annotated[
+        list[int] | None, typer.Option(min=1, help="Days to look ahead; may be given repeatedly.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """How well a coming shortage of headroom is foretold, on the demo's real receivables."""
+    from benchmarks.forecast import IN_TIME_DAYS, foresight  # noqa: PLC0415  only this verb needs it
+
+    found = [foresight(ahead) for ahead in days or (7, 14, 30)]
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        return
+    table = Table(title="Warnings that headroom will run out")
+    for heading in (
+        "days ahead",
+        "holds",
+        f"told {IN_TIME_DAYS} days before",
+        "warnings",
+        "false alarms",
+        "right",
+        "by chance",
+    ):
+        table.add_column(heading, justify="right")
+    for one in found:
+        table.add_row(
+            str(one.forecast_days),
+            str(one.holds),
+            f"{one.in_time} ({one.in_time / one.holds:.0%})",
+            str(one.warnings),
+            str(one.false_alarms),
+            f"{1 - one.false_alarms / one.warnings:.0%}",
+            f"{one.chance:.0%}",
+        )
+    Console().print(table)

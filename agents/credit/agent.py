@@ -1,4 +1,4 @@
-"""The credit agent: the journal in; order decisions, limit alerts and exposures out.
+"""The credit agent: the journal in; order decisions, alerts, early warnings and exposures out.
 
 The rules are in `agents.credit.rules`. This file binds them to their topics.
 """
@@ -18,7 +18,13 @@ from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTou
 from agents.credit.portfolio import Portfolio
 from agents.credit.rules import figures, group_figures, has_figures, reduce
 from schemas.catalogue import JOURNAL, topic_of
-from schemas.events import BusinessDayStarted, CreditLimitAlert, Event, OrderDecision
+from schemas.events import (
+    BusinessDayStarted,
+    CreditLimitAlert,
+    Event,
+    OrderDecision,
+    RiskSignal,
+)
 from streams.app import LedgerLane, Member, Wiring, batch_topic, build_app, member
 from streams.cloud_events import ORIGIN, SEAT, headers_of, place_of
 from streams.codec import Codec
@@ -125,6 +131,8 @@ class CreditDesk:
                         batch.publish(self._outgoing(effect, effect.customer_id, record.timestamp))
                     case CreditLimitAlert():
                         self._alerted[effect.threshold, effect.direction] += 1
+                        batch.publish(self._outgoing(effect, effect.customer_id))
+                    case RiskSignal():
                         batch.publish(self._outgoing(effect, effect.customer_id))
                     case Refusal():
                         refused = record

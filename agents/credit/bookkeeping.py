@@ -13,6 +13,7 @@ from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook, in_minor
 from agents.credit import state
 from agents.credit.account_day import AccountDay
+from agents.credit.behaviour import forget_paid, note_paid
 from agents.credit.group_books import GroupBooks
 from agents.credit.positions import invoice_position, order_position
 from schemas.events import Day, Minor
@@ -72,7 +73,6 @@ class Books(AccountDay):
         """What the order reserves, or would, minor units of its currency: its undelivered and
         uninvoiced rest, as the policy counts it.
         """
-        rest, _ = order_position(order)
         horizon = self.policy.shipping_horizon_days
         if (
             horizon is not None
@@ -80,6 +80,11 @@ class Books(AccountDay):
             and order.deliver_on > self.today + horizon
         ):
             return 0
+        return self.rest_of(order)
+
+    def rest_of(self, order: state.Order) -> Minor:
+        """The same whenever it is to be delivered."""
+        rest, _ = order_position(order)
         return self.counted(rest, order.placed_amount, order.net_amount)
 
     def counted(self, amount: Minor, gross: Minor, net: Minor | None) -> Minor:
@@ -169,6 +174,10 @@ class Books(AccountDay):
                 book.receivables += owed - invoice.booked_open
             if account.insured_index and (owed > 0) is not (invoice.booked_open > 0):
                 self._index_insured(invoice_id, invoice, unpaid=owed > 0)
+            if invoice.paid_late is not None:
+                forget_paid(account, invoice)
+            elif owed == 0 and _is_paid(invoice):
+                note_paid(account, invoice, self.today)
             invoice.booked_open = owed
         if position.excess != invoice.booked_excess:
             for book in self._books(invoice.applied_currency):
@@ -246,6 +255,12 @@ class Books(AccountDay):
         if self.ledger.get(key) is None:
             self.ledger.put(key, True)
 
+    def look_ahead_on(self, day: Day) -> None:
+        """Have it looked whether the account's headroom will run out, when `day` begins."""
+        if self.account.look_on != day:
+            self.account.look_on = day
+            self.wake_on(day)
+
     def look_again_on(self, day: Day, order_id: str) -> None:
         """Have an order looked at again when `day` begins."""
         self.ledger.put(state.timer_key(self.account_id, day, order_id), True)
@@ -276,6 +291,7 @@ class Books(AccountDay):
             elif kind in "oipc" and value.closed_on is not None:
                 day = max(value.closed_on + self.policy.remember_days, soonest)
                 forgotten.setdefault(day, []).append(key)
+        account.look_on = 0
         for day, keys in forgotten.items():
             self.ledger.put(state.forget_key(day, self.account_id, account.sequence), keys)
         if account.foreign:
@@ -364,3 +380,13 @@ class Books(AccountDay):
             count = dunned.pop(level, 0) + by
             if count:
                 dunned[level] = count
+
+
+def _is_paid(invoice: state.Invoice) -> bool:
+    """Whether what closed the invoice is money, at least in part."""
+    return (
+        invoice.known
+        and not invoice.cancelled
+        and not invoice.written_off
+        and invoice.applied > invoice.credited
+    )

@@ -15,13 +15,13 @@ from agents.credit import state
 from agents.credit.bookkeeping import Books
 from agents.credit.effects import AccountTouched, Effect, Standing
 from agents.credit.group_books import GroupBooks
-from schemas.events import Day, Event, Instant
+from schemas.events import BusinessDayStarted, Day, Event, Instant
 
 
 class Case(Books):
     """The account that an event concerns, and all that follows from the event."""
 
-    __slots__ = ("at", "before", "begun", "cause", "effects")
+    __slots__ = ("at", "before", "begun", "cause", "effects", "of_day")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class Case(Books):
         self.effects = effects
         self.before = Standing(account.currency, account.shown, account.held_orders)
         self.begun = False
+        self.of_day = isinstance(event, BusinessDayStarted)
+        """Nothing happened but that another day began."""
 
     def begin(self) -> None:
         """The event counts for this account; until then it was only looked at."""
@@ -71,6 +73,8 @@ class Case(Books):
         """Store the account, and say how it stands now."""
         account = self.account
         account.shown = self.exposure()
+        if self.policy.forecast_days and not self.of_day:
+            self.look_ahead_on(self.today + 1)
         self.ledger.put(state.account_key(self.account_id), account)
         if self.closed:
             forget_on = self.today + self.policy.remember_days

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from agents.core.refusal import Refusal
-from schemas.events import CreditLimitAlert, Event, Minor, OrderDecision
+from schemas.events import CreditLimitAlert, Event, Minor, OrderDecision, RiskSignal
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -63,6 +63,7 @@ class Forward(msgspec.Struct, frozen=True, gc=False):
 Effect: TypeAlias = (
     OrderDecision
     | CreditLimitAlert
+    | RiskSignal
     | Refusal
     | AccountTouched
     | AccountLeft

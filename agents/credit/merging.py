@@ -39,6 +39,7 @@ def absorb(case: Case, event: AccountMoved) -> None:
             account: state.Account = case.account
             account.absorbed += [*value.absorbed, other]
             account.written_off += value.written_off
+            account.days_late[:0] = value.days_late
         elif kind == "o":
             _absorb_order(case, _free_id(case, "o", other, own_id), value)
         elif kind == "i":

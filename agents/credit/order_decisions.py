@@ -7,6 +7,7 @@ from __future__ import annotations
 from agents.core.policy import SHARE_ONE
 from agents.credit import state
 from agents.credit.authority import Overreach, check_authority
+from agents.credit.behaviour import note_order
 from agents.credit.bookkeeping import APPROVED
 from agents.credit.case import Case
 from agents.credit.holdings import utilisation_text
@@ -22,6 +23,9 @@ _NONE_FITS: Minor = 2**62
 def decide_placed(case: Case, order_id: str, order: state.Order) -> None:
     """Answer an order that has just become known."""
     case.rebook_order(order_id, order)
+    if case.policy.forecast_days:
+        asked = case.exact(case.asked(order), order.currency)
+        note_order(case.account, asked, case.today)
     if order.cancelled_all or (order.cancels and order_total(order) == 0):
         _conclude(case, order_id, order, "cancelled", [])
         return

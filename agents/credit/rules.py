@@ -35,6 +35,7 @@ from agents.credit import (
 from agents.credit.account_day import AccountDay
 from agents.credit.case import Case, outgoing_id
 from agents.credit.effects import Effect, Sent
+from agents.credit.forecast import warn_of_breach
 from agents.credit.group_books import GroupBooks
 from agents.credit.holdings import Holdings, utilisation_text
 from agents.credit.order_decisions import look_again
@@ -337,6 +338,8 @@ def _look_at(
     case.age()
     for order_id in case.orders_to_look_at():
         look_again(case, order_id)
+    if isinstance(event, BusinessDayStarted):
+        warn_of_breach(case)
     settle(case)
     effects.extend(own_effects)
 

@@ -85,6 +85,15 @@ class Stamp(Record):
     event_ids: list[str] = []
 
 
+class Pace(Record):
+    """What was ordered in the current stretch of days, and in the one before."""
+
+    since: Day | None = None
+    current: Minor = 0
+    before: Minor = 0
+    has_before: bool = False
+
+
 class Account(Record):
     """A credit account: what counts of its master record, its totals, its alerts."""
 
@@ -137,6 +146,13 @@ class Account(Record):
     """The credit group that it belongs to."""
     absorbed: list[str] = []
     """Customers that were merged into this one."""
+    days_late: list[int] = []
+    """How late its last invoices were paid, the latest last."""
+    pace: Pace = msgspec.field(default_factory=Pace)
+    breach_told_on: Day | None = None
+    """The last day on which headroom was expected to run out, after that was told."""
+    look_on: Day = 0
+    """The next day on which to look whether headroom will run out."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless the standing limit was changed
@@ -146,13 +162,6 @@ class Account(Record):
             self.temporary_until is not None
             and day <= self.temporary_until
             and self.temporary.at >= self.standing.at
-        )
-
-    def limit_expired(self, day: Day) -> bool:
-        return (
-            self.limit_valid_until is not None
-            and day > self.limit_valid_until
-            and not self.has_temporary_limit(day)
         )
 
 
@@ -296,6 +305,8 @@ class Invoice(Record):
     """The earliest due day that it ever had: insurers count from that, whatever was deferred."""
     dunning_level: int = 0
     booked_level: int = 0
+    paid_late: int | None = None
+    """How many days after its due day it was paid, while it is."""
 
 
 class Share(Record):

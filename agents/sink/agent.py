@@ -35,6 +35,7 @@ SOURCES = (
     topic_of("OrderDecision"),
     topic_of("CreditLimitAlert"),
     topic_of("ExposureChanged"),
+    topic_of("RiskSignal"),
     DEAD_LETTERS,
 )
 _LOOK_SECONDS = 0.1

@@ -105,6 +105,21 @@ def _exposure(record: Record, event: events.ExposureChanged) -> Row:
     )
 
 
+def _signal(record: Record, event: events.RiskSignal) -> Row:
+    return (
+        record.offset,
+        record.timestamp,
+        event.event_id,
+        within_range(event.occurred_at),
+        event.customer_id,
+        event.kind,
+        event.severity,
+        event.detail,
+        None if event.expected_on is None else _day(event.expected_on),
+        event.cause_event_id or "",
+    )
+
+
 def _business_day(record: Record, event: events.BusinessDayStarted) -> Row:
     return (record.offset, record.timestamp, event.event_id, _day(event.date))
 
@@ -271,6 +286,7 @@ PUBLISHED: _Rows = {
     events.OrderDecision: ("order_decisions_raw", _decision),
     events.CreditLimitAlert: ("limit_alerts_raw", _alert),
     events.ExposureChanged: ("exposures_raw", _exposure),
+    events.RiskSignal: ("risk_signals_raw", _signal),
 }
 """Events with a table of their own. All others are rows of the journal."""
 

@@ -134,6 +134,17 @@ TABLES: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("held_orders", "int"),
         ("cause_event_id", "text"),
     ),
+    "risk_signals_raw": (
+        *_POSITION,
+        ("event_id", "text"),
+        ("occurred_at", "instant_us"),
+        ("customer_id", "text"),
+        ("kind", "text"),
+        ("severity", "text"),
+        ("detail", "text"),
+        ("expected_on", "day"),
+        ("cause_event_id", "text"),
+    ),
     "dead_letters_raw": (
         *_POSITION,
         ("reason", "text"),

@@ -25,7 +25,7 @@ from streams.settings import Settings
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
 _PARTITIONS = Settings.model_fields["partitions"].default
-_SAID = (topic_of("OrderDecision"), topic_of("CreditLimitAlert"))
+_SAID = tuple(topic_of(name) for name in ("OrderDecision", "CreditLimitAlert", "RiskSignal"))
 
 
 def run_headroom(

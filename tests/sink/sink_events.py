@@ -72,6 +72,19 @@ def alert(event_id: str = "a-1", **fields: Any) -> ev.CreditLimitAlert:
     return ev.CreditLimitAlert(event_id=event_id, **(said | fields))
 
 
+def signal(event_id: str = "s-1", **fields: Any) -> ev.RiskSignal:
+    said: dict[str, Any] = {
+        "occurred_at": 19_000 * DAY,
+        "customer_id": "C-1",
+        "kind": "forecast_breach",
+        "severity": "warning",
+        "detail": "headroom of 10.00 EUR is expected to run out on 2022-01-15",
+        "expected_on": 19_007,
+        "cause_event_id": "e-9",
+    }
+    return ev.RiskSignal(event_id=event_id, **(said | fields))
+
+
 def exposure(event_id: str = "x-1", **fields: Any) -> ev.ExposureChanged:
     said: dict[str, Any] = {
         "occurred_at": 19_000 * DAY,

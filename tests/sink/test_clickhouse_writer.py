@@ -13,7 +13,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sink.conftest import empty
-from sink.sink_events import alert, business_day, decision, exposure, invoice, payment
+from sink.sink_events import alert, business_day, decision, exposure, invoice, payment, signal
 from sink.sink_records import JOURNAL, KafkaRecord, batch_of, record
 
 from agents.sink.migrations import migrate
@@ -83,6 +83,7 @@ def test_an_event_published_again_at_another_offset_counts_once_and_the_first_st
         ("order_decisions", decision()),
         ("limit_alerts", alert()),
         ("exposures", exposure()),
+        ("risk_signals", signal()),
     ):
         for offset in (7, 3, 12):
             writer_to(tables).write(batch_of("credit.any.v1", 0, [record(event, offset)]))
@@ -254,7 +255,16 @@ def test_a_payment_is_one_row_with_its_allocations(tables: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "table", ["journal", "order_decisions", "limit_alerts", "exposures", "invoices", "payments"]
+    "table",
+    [
+        "journal",
+        "order_decisions",
+        "limit_alerts",
+        "exposures",
+        "risk_signals",
+        "invoices",
+        "payments",
+    ],
 )
 def test_every_table_of_the_contract_names_topic_partition_and_offset(
     tables: Client, table: str
