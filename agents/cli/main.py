@@ -22,6 +22,8 @@ WRONG_USE = 2
 VERBS = {
     "demo": "The main job on real receivables, all parts embedded.",
     "simulate": "The rules on a file of events, without Kafka.",
+    "explain": "Why an order was decided so, and what would release it.",
+    "policy": "Check a policy file; tell what changes from one to another.",
     "up": "Start the embedded Kafka broker and keep it until Ctrl-C.",
     "down": "Stop what `headroom up` started in another terminal.",
     "worker": "Run agents: intake, credit, sink, or some of them.",

@@ -20,153 +20,44 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Any, TypeAlias
 
 import msgspec
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 
 from agents.core.policy import ALWAYS, SHARE_ONE, Policy, PolicyBook, PolicyVersion, Threshold
+from agents.core.policy_faults import Fault, faults_of, in_plain_words
+from agents.core.policy_lines import Path
+from agents.core.policy_sections import Terms, name_fault
 from schemas.dates import parse_day
-from schemas.money import is_known
+from streams.errors import ConfigurationError
 
-_NONE = "none"
-_OF_ONE_SEGMENT = ("credit", "alerts", "overdue", "dunning", "insurance", "release")
+OF_ONE_SEGMENT = ("credit", "alerts", "overdue", "dunning", "insurance", "release")
 """Sections that a segment may say something else in; the others hold for everybody."""
 
 
-class PolicyError(ValueError):
-    """The policy text cannot be used; the message lists every fault with its place."""
+class PolicyError(ConfigurationError):
+    """The policy cannot be used; the message tells every fault with its place.
+
+    Attributes:
+        faults: the same one by one; none when there was no text to read.
+    """
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
 
 
-# ── what may stand in a file ────────────────────────────────────────────────────────────────────
-
-
-def _none_word(value: object) -> object:
-    return None if value == _NONE else value
-
-
-def _known_currency(value: str) -> str:
-    if not is_known(value):
-        raise ValueError(f"{value!r} is no ISO 4217 currency with minor units")
-    return value
-
-
-_Money = Annotated[str, StringConstraints(pattern=r"^\d{1,15}(\.\d{1,4})?$")]
-_Share = Annotated[str, StringConstraints(pattern=r"^\d(\.\d{1,4})?$")]
-_Currency = Annotated[str, BeforeValidator(_known_currency)]
-_MoneyOrNone = Annotated[_Money | None, BeforeValidator(_none_word)]
-_ShareOrNone = Annotated[_Share | None, BeforeValidator(_none_word)]
-_Days = Annotated[int, Field(ge=0, le=3650, strict=True)]
-_DaysOrNone = Annotated[_Days | None, BeforeValidator(_none_word)]
-_LevelOrNone = Annotated[
-    Annotated[int, Field(ge=1, le=99, strict=True)] | None, BeforeValidator(_none_word)
-]
-_MinutesOrNone = Annotated[
-    Annotated[int, Field(ge=1, le=525_600, strict=True)] | None, BeforeValidator(_none_word)
-]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Credit(_Section):
-    default_limit: _MoneyOrNone
-    cap_by_insurance: bool
-    own_risk_margin: _Share
-    prepayment: bool
-    prepayment_after_write_off: bool
-    held_orders_consume: bool
-    strict_fifo: bool
-    amounts: Literal["gross", "net"]
-    shipping_horizon_days: _DaysOrNone
-
-
-class _Alerts(_Section):
-    thresholds: list[_Share] = Field(min_length=1)
-    rearm: _Share
-    forecast_days: _Days
-
-    @model_validator(mode="after")
-    def _ascending(self) -> _Alerts:
-        shares = [Decimal(text) for text in self.thresholds]
-        if shares != sorted(set(shares)):
-            raise ValueError("thresholds must rise from one to the next")
-        if shares[0] <= Decimal(self.rearm):
-            raise ValueError("rearm must be smaller than the lowest threshold")
-        return self
-
-
-class _Overdue(_Section):
-    max_overdue_days: _Days
-    min_overdue_amount: _Money
-    above_utilisation: _ShareOrNone
-
-
-class _Dunning(_Section):
-    block_from_level: _LevelOrNone
-
-
-class _Insurance(_Section):
-    max_extension_days: _DaysOrNone
-
-
-class _Release(_Section):
-    validity_days: Annotated[int, Field(ge=1, le=3650, strict=True)]
-    recheck_tolerance: _Share
-    four_eyes_above: _MoneyOrNone
-    authority: dict[str, _MoneyOrNone]
-
-
-class _Fx(_Section):
-    max_age_days: _Days
-    pivot: _Currency
-
-
-class _Feeds(_Section):
-    payments_minutes: _MinutesOrNone
-
-
-class _Documents(_Section):
-    small_balance: _Money
-    remember_days: Annotated[int, Field(ge=1, le=3650, strict=True)]
-
-
-class _Terms(_Section):
-    """All that holds for one segment in one version, after everything inherited was filled in."""
-
-    version: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    valid_from: dt.date | None = None
-    currency: _Currency | None = None
-    credit: _Credit
-    alerts: _Alerts
-    overdue: _Overdue
-    dunning: _Dunning
-    insurance: _Insurance
-    release: _Release
-    fx: _Fx
-    feeds: _Feeds
-    documents: _Documents
-
-
-# ── reading ─────────────────────────────────────────────────────────────────────────────────────
+_Wrong: TypeAlias = tuple[Path, str]
+"""Where, and what is wrong there."""
 
 
 class _Layer(msgspec.Struct):
-    """The text of one version or segment: where it stands in the file, and what it says."""
+    """The text of one version: where it stands in the file, and what it says."""
 
-    place: str
+    place: Path
     terms: dict[str, Any]
     segments: dict[str, dict[str, Any]]
 
@@ -181,71 +72,107 @@ def parse_policy(text: str, shipped: str = "") -> PolicyBook:
     Raises:
         PolicyError: it cannot be used; every fault is told, with its place.
     """
-    faults: list[str] = []
-    read = _toml(text, faults)
-    base = _toml(shipped, faults) if shipped else {}
-    if faults:
-        raise PolicyError("; ".join(faults))
+    found: list[_Wrong] = []
+    terms = _toml(shipped)
+    layers = list(_layers(_toml(text), found))
+    _check_succession(terms, layers, found)
     versions: list[PolicyVersion] = []
-    told: set[tuple[str, str]] = set()
-    inherited = _merged(base, {})
-    inherited_segments: dict[str, dict[str, Any]] = {}
-    for layer in _layers(read, faults):
-        inherited = _merged(inherited, layer.terms)
-        for name, said in layer.segments.items():
-            inherited_segments[name] = _merged(inherited_segments.get(name, {}), said)
-        built = _version(layer, inherited, inherited_segments, told, faults)
-        if built is not None:
-            versions.append(built)
-    _check_succession(versions, faults)
-    if faults:
-        raise PolicyError("; ".join(faults))
+    wrong: frozenset[_Wrong] = frozenset()
+    segments: dict[str, dict[str, Any]] = {}
+    wrong_in: dict[str, frozenset[_Wrong]] = {}
+    for layer in layers:
+        terms = _merged(terms, layer.terms)
+        base, wrong = _validated(terms, layer.terms, layer.place, wrong, found)
+        of_segments: dict[str, Terms | None] = {}
+        for name in segments | layer.segments:
+            said = layer.segments.get(name, {})
+            segments[name] = _merged(segments.get(name, {}), said)
+            of_segments[name], wrong_in[name] = _validated(
+                _merged(terms, segments[name]),
+                said,
+                (*layer.place, "segments", name),
+                wrong | wrong_in.get(name, frozenset()),
+                found,
+            )
+        if base is not None:
+            versions.append(_version(base, of_segments))
+    if found:
+        faults = faults_of(text, found)
+        raise PolicyError("; ".join(map(str, faults)), faults)
     return PolicyBook(tuple(versions))
 
 
-def _toml(text: str, faults: list[str]) -> dict[str, Any]:
+def _toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        faults.append(f"not TOML: {error}")
-        return {}
+    # Also what is no TOMLDecodeError: a number of five thousand digits, a thousand brackets.
+    except (ValueError, RecursionError) as error:
+        fault = Fault(None, "", f"not TOML: {error}")
+        raise PolicyError(str(fault), [fault]) from error
 
 
-def _layers(read: dict[str, Any], faults: list[str]) -> Iterator[_Layer]:
+def _layers(read: dict[str, Any], found: list[_Wrong]) -> Iterator[_Layer]:
     """The file's first version, then its `versions` in their order."""
     later = read.pop("versions", [])
     if "valid_from" in read:
-        faults.append("valid_from: the first version holds from the beginning, give later ones one")
+        found.append(
+            (("valid_from",), "the first version holds from the beginning, only later ones have it")
+        )
         del read["valid_from"]
-    yield _layer("", read, faults)
+    yield _layer((), read, found)
     if not isinstance(later, list):
-        faults.append("versions: write each version as [[versions]]")
+        found.append((("versions",), "write each version as [[versions]]"))
         return
     for at, one in enumerate(later):
-        place = f"versions[{at}]."
+        place: Path = ("versions", at)
         if not isinstance(one, dict):
-            faults.append(f"{place[:-1]}: is no table")
+            found.append((place, "write each version as [[versions]]"))
             continue
-        faults += [
-            f"{place}{key}: Field required" for key in ("version", "valid_from") if key not in one
+        found += [
+            ((*place, key), "is missing") for key in ("version", "valid_from") if key not in one
         ]
-        yield _layer(place, one, faults)
+        yield _layer(place, one, found)
 
 
-def _layer(place: str, said: dict[str, Any], faults: list[str]) -> _Layer:
+def _layer(place: Path, said: dict[str, Any], found: list[_Wrong]) -> _Layer:
     segments = said.pop("segments", {})
-    if not isinstance(segments, dict) or not all(
-        isinstance(one, dict) for one in segments.values()
-    ):
-        faults.append(f"{place}segments: write each segment as [{place}segments.NAME.SECTION]")
+    form = f"write each segment as [{'versions.' if place else ''}segments.NAME.SECTION]"
+    if not isinstance(segments, dict):
+        found.append(((*place, "segments"), form))
         segments = {}
+    own: dict[str, dict[str, Any]] = {}
     for name, sections in segments.items():
-        faults += [
-            f"{place}segments.{name}.{section}: a segment may have sections of its own for "
-            f"{', '.join(_OF_ONE_SEGMENT)} only"
-            for section in sorted(sections.keys() - set(_OF_ONE_SEGMENT))
+        where: Path = (*place, "segments", name)
+        if not isinstance(sections, dict):
+            found.append((where, form))
+            continue
+        fault = name_fault(name)
+        if fault is not None:
+            found.append((where, f"the name of a segment {fault}"))
+        found += [
+            ((*where, section), f"a segment has no such section, only {', '.join(OF_ONE_SEGMENT)}")
+            for section in sorted(sections.keys() - set(OF_ONE_SEGMENT))
         ]
-    return _Layer(place, said, segments)
+        own[name] = {key: sections[key] for key in OF_ONE_SEGMENT if key in sections}
+    return _Layer(place, said, own)
+
+
+def _check_succession(shipped: dict[str, Any], layers: list[_Layer], found: list[_Wrong]) -> None:
+    """Every version has a name of its own and begins after the one before it."""
+    first, *later = layers
+    taken: list[object] = [first.terms.get("version", shipped.get("version"))]
+    since: dt.date | None = None
+    for layer in later:
+        version, valid_from = layer.terms.get("version"), layer.terms.get("valid_from")
+        if type(valid_from) is dt.date:
+            if since is not None and valid_from <= since:
+                found.append(
+                    ((*layer.place, "valid_from"), "must be later than that of the version before")
+                )
+            since = valid_from
+        if version is not None and version in taken:
+            found.append(((*layer.place, "version"), f"{version!r} is the name of another version"))
+        taken.append(version)
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,54 +186,52 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _version(
-    layer: _Layer,
-    inherited: dict[str, Any],
-    segments: dict[str, dict[str, Any]],
-    told: set[tuple[str, str]],
-    faults: list[str],
-) -> PolicyVersion | None:
-    base = _validated(inherited, layer.place, told, faults)
-    found: dict[str, Policy] = {}
-    for name, said in segments.items():
-        terms = _validated(_merged(inherited, said), f"{layer.place}segments.{name}.", told, faults)
-        if terms is not None:
-            found[name] = _policy(terms)
-    if base is None:
-        return None
-    valid_from = ALWAYS if base.valid_from is None else parse_day(base.valid_from.isoformat())
+def _validated(
+    merged: dict[str, Any],
+    said: dict[str, Any],
+    place: Path,
+    inherited: frozenset[_Wrong],
+    found: list[_Wrong],
+) -> tuple[Terms | None, frozenset[_Wrong]]:
+    """The terms, or None, and all that is wrong in them.
+
+    A fault is told where it stands, not again where it is inherited: not when it was there before
+    and `said`, the text of this place, says nothing on it.
+    """
+    try:
+        return Terms.model_validate(merged), frozenset()
+    except ValidationError as error:
+        wrong = [(fault["loc"], in_plain_words(fault)) for fault in error.errors()]
+    found += [
+        ((*place, *path), what)
+        for path, what in wrong
+        if (path, what) not in inherited or _says(said, path)
+    ]
+    return None, frozenset(wrong)
+
+
+def _says(said: Any, path: Path) -> bool:
+    for part in path:
+        try:
+            said = said[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+# ── from text to terms ──────────────────────────────────────────────────────────────────────────
+
+
+def _version(base: Terms, segments: Mapping[str, Terms | None]) -> PolicyVersion:
     return PolicyVersion(
-        version=base.version, valid_from=valid_from, base=_policy(base), segments=found
+        version=base.version,
+        valid_from=ALWAYS if base.valid_from is None else parse_day(base.valid_from.isoformat()),
+        base=_policy(base),
+        segments={name: _policy(terms) for name, terms in segments.items() if terms is not None},
     )
 
 
-def _validated(
-    merged: dict[str, Any], place: str, told: set[tuple[str, str]], faults: list[str]
-) -> _Terms | None:
-    """The terms, or None; a fault is told where it stands, not again where it is inherited."""
-    try:
-        return _Terms.model_validate(merged)
-    except ValidationError as error:
-        for fault in error.errors():
-            where = ".".join(
-                f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"]
-            ).replace(".[", "[")
-            what = fault["msg"].removeprefix("Value error, ")
-            if (where, what) not in told:
-                told.add((where, what))
-                faults.append(f"{place}{where}: {what}")
-        return None
-
-
-def _check_succession(versions: list[PolicyVersion], faults: list[str]) -> None:
-    for at, (before, after) in enumerate(pairwise(versions)):
-        if after.valid_from <= before.valid_from:
-            faults.append(f"versions[{at}].valid_from: must be later than that of the one before")
-        if after.version in {one.version for one in versions[: at + 1]}:
-            faults.append(f"versions[{at}].version: {after.version!r} is taken")
-
-
-def _policy(terms: _Terms) -> Policy:
+def _policy(terms: Terms) -> Policy:
     return Policy(
         version=terms.version,
         currency=terms.currency,
@@ -319,7 +244,7 @@ def _policy(terms: _Terms) -> Policy:
         strict_fifo=terms.credit.strict_fifo,
         net_of_vat=terms.credit.amounts == "net",
         shipping_horizon_days=terms.credit.shipping_horizon_days,
-        thresholds=tuple(Threshold(text, _share(text)) for text in terms.alerts.thresholds),
+        thresholds=tuple(_threshold(text) for text in terms.alerts.thresholds),
         rearm=_share(terms.alerts.rearm),
         forecast_days=terms.alerts.forecast_days,
         max_overdue_days=terms.overdue.max_overdue_days,
@@ -340,6 +265,17 @@ def _policy(terms: _Terms) -> Policy:
         small_balance=terms.documents.small_balance,
         remember_days=terms.documents.remember_days,
     )
+
+
+def _threshold(text: str) -> Threshold:
+    """The label says which alert is up, so it is the same for "0.8" and "0.80"."""
+    return Threshold(decimal_text(Decimal(text)), _share(text))
+
+
+def decimal_text(number: Decimal) -> str:
+    """The one spelling of an amount or a share: two digits behind the point, more if needed."""
+    digits = -int(number.normalize().as_tuple().exponent)
+    return f"{number:.{max(digits, 2)}f}"
 
 
 def _share(text: str) -> int:
