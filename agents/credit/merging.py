@@ -16,15 +16,8 @@ import msgspec
 from agents.core.ledger import Ledger
 from agents.credit import state
 from agents.credit.case import Case
+from agents.credit.named_documents import FIELD_OF_LIST, KIND_OF_FIELD
 from schemas.events import AccountMoved, Event
-
-_KINDS = {
-    "order_id": "o",
-    "invoice_id": "i",
-    "payment_id": "p",
-    "credit_note_id": "c",
-}
-_LISTS = {"allocations": "invoice_id", "orders": "order_id", "invoices": "invoice_id"}
 
 
 def absorb(case: Case, event: AccountMoved) -> None:
@@ -56,14 +49,14 @@ def renamed(ledger: Ledger, account_id: str, event: Event, aliases: tuple[str, .
     `aliases`: the customers under whose ids the event came, the first one first.
     """
     changes: dict[str, Any] = {}
-    for field, kind in _KINDS.items():
+    for field, kind in KIND_OF_FIELD.items():
         named = getattr(event, field, None)
         if named is not None:
             changes[field] = _known_as(ledger, account_id, kind, named, aliases)
-    for field, named_by in _LISTS.items():
+    for field, named_by in FIELD_OF_LIST.items():
         parts = getattr(event, field, None)
         if parts:
-            kind = _KINDS[named_by]
+            kind = KIND_OF_FIELD[named_by]
             changes[field] = [
                 msgspec.structs.replace(
                     part,

@@ -104,13 +104,13 @@ def reduce(
             return effects
         if sent.aliases:
             event = merging.renamed(ledger, account_id, event, sent.aliases)
-        case = Case(ledger, policies, account_id, event, _today(ledger, event), effects)
+        case = Case(ledger, policies, account_id, event, today_of(ledger, event), effects)
         case.begin()
         case.age()
         handler(case, event)
         settle(case)
         return effects
-    today = _today(ledger, event)
+    today = today_of(ledger, event)
     match event:
         case BusinessDayStarted():
             _start_day(ledger, event, policies, effects)
@@ -310,11 +310,13 @@ def _look_at_valued(
         for currency in currencies
         for key, _ in ledger.scan(*state.valued_range(currency))
     )
-    today = _today(ledger, event)
+    today = today_of(ledger, event)
     for account_id in hang_on_them:
         if account_id in seen:
             continue
-        account: state.Account = ledger.get(state.account_key(account_id))
+        account: state.Account | None = ledger.get(state.account_key(account_id))
+        if account is None:
+            continue  # it has moved
         moved = AccountDay(ledger, policies, account_id, account, today).exposure() != account.shown
         if moved or account.held_orders:
             _look_at(ledger, account_id, event, policies, effects)
@@ -333,7 +335,7 @@ def _look_at(
     if ledger.get(state.account_key(account_id)) is None:
         return  # it has moved
     own_effects: list[Effect] = []
-    case = Case(ledger, policies, account_id, event, _today(ledger, event), own_effects)
+    case = Case(ledger, policies, account_id, event, today_of(ledger, event), own_effects)
     case.begin()
     case.age()
     for order_id in case.orders_to_look_at():
@@ -349,7 +351,7 @@ def _look_at_group(
 ) -> None:
     """Have a group follow an event that is not its own."""
     own_effects: list[Effect] = []
-    group = GroupBooks(ledger, policies, group_id, event, _today(ledger, event))
+    group = GroupBooks(ledger, policies, group_id, event, today_of(ledger, event))
     group.room_changed = True
     settle_group(group, own_effects)
     effects.extend(own_effects)
@@ -369,7 +371,7 @@ def _forget(ledger: Ledger, today: Day, remember_days: int) -> None:
                 ledger.delete(document_key)
 
 
-def _today(ledger: Ledger, event: Event) -> Day:
+def today_of(ledger: Ledger, event: Event) -> Day:
     """The partition's business day; before any has started, the day on which the event happened."""
     business_day: Day | None = ledger.get(state.BUSINESS_DAY)
     return event.occurred_at // MICROSECONDS_PER_DAY if business_day is None else business_day

@@ -1,0 +1,78 @@
+"""Reads a partition from its beginning to where it ends now: for replays and questions, not for
+agents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from streams.fast_lane.fetch import Record
+
+_REQUEST_SECONDS = 30.0
+_RECORDS = 2_000
+_WAIT_SECONDS = 1.0
+_BUFFER_KIB = 8 * 1024
+
+
+class LogReader:
+    """One partition's records, oldest first, and how many offsets they span."""
+
+    def __init__(self, config: Mapping[str, Any], topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self._consumer = Consumer(
+            {
+                **config,
+                "group.id": "headroom-reader",  # never joined: partitions are assigned
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "queued.max.messages.kbytes": _BUFFER_KIB,
+            }
+        )
+        try:
+            place = TopicPartition(topic, partition)
+            found = self._consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
+        except KafkaException:
+            self._consumer.close()
+            raise
+        self.first, self.end = found
+
+    def __iter__(self) -> Iterator[Record]:
+        """The records that were there when the reader was made; it is closed behind the last.
+
+        Raises `KafkaException` when the brokers refuse.
+        """
+        try:
+            if self.end > self.first:
+                start = TopicPartition(self.topic, self.partition, OFFSET_BEGINNING)
+                self._consumer.assign([start])
+                yield from self._to_the_end()
+        finally:
+            self._consumer.close()
+
+    def _to_the_end(self) -> Iterator[Record]:
+        topic, partition = self.topic, self.partition
+        while True:
+            for message in self._consumer.consume(_RECORDS, _WAIT_SECONDS):
+                error = message.error()
+                offset = message.offset() or 0
+                if error is not None:
+                    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
+                        if error.retriable():
+                            continue
+                        raise KafkaException(error)
+                    if offset >= self.end:
+                        return
+                    continue
+                if offset >= self.end:
+                    return
+                _, timestamp = message.timestamp()
+                headers = message.headers() or []
+                yield Record(
+                    topic, partition, offset, timestamp, message.key(), message.value(), headers
+                )

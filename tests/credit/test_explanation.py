@@ -1,0 +1,202 @@
+"""Why an order was decided so: recomputed from the journal, equal to what was decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from credit.worlds import CUSTOMER, histories
+from hypothesis import given
+
+from agents.credit import reasons
+from agents.credit.explanation import Explanation, Witness
+from agents.journal.entries import Entry
+from agents.policy_file import load_policy
+from agents.simulate import Simulation, business_day
+from schemas import events as ev
+from schemas.dates import MICROSECONDS_PER_DAY
+from schemas.events import Event, OrderDecision
+
+POLICY = load_policy(None)
+_DAY = 20_000
+
+
+def explained(history: list[Event], order_id: str) -> list[Explanation]:
+    witness = Witness(order_id, POLICY, follow=True)
+    witness.replay(Entry(0, at, 0, "", event) for at, event in enumerate(history))
+    return witness.explanations()
+
+
+def decided(history: list[Event], order_id: str) -> list[OrderDecision]:
+    simulation = Simulation(POLICY)
+    effects = [effect for event in history for effect in simulation.feed(event)]
+    return [one for one in effects if isinstance(one, OrderDecision) and one.order_id == order_id]
+
+
+class _History(list[Event]):
+    def add(self, kind: Any, customer_id: str = CUSTOMER, **fields: Any) -> None:
+        number = len(self)
+        at = _DAY * MICROSECONDS_PER_DAY + number
+        if kind is not ev.CreditGroupUpserted:
+            fields["customer_id"] = customer_id
+        self.append(kind(event_id=f"e-{number}", occurred_at=at, **fields))
+
+    def customer(self, limit: int | None, customer_id: str = CUSTOMER, **fields: Any) -> None:
+        self.add(ev.CustomerUpserted, customer_id, currency="EUR", credit_limit=limit, **fields)
+
+    def order(self, order_id: str, amount: int, customer_id: str = CUSTOMER) -> None:
+        self.add(ev.OrderPlaced, customer_id, order_id=order_id, amount=amount, currency="EUR")
+
+    def invoice(self, invoice_id: str, amount: int, due_in: int = 30, **fields: Any) -> None:
+        self.add(
+            ev.InvoiceIssued,
+            invoice_id=invoice_id,
+            amount=amount,
+            currency="EUR",
+            issued_on=_DAY + min(due_in, 0),
+            due_on=_DAY + due_in,
+            **fields,
+        )
+
+    def pay(self, payment_id: str, amount: int, invoice_id: str) -> None:
+        self.add(
+            ev.PaymentReceived,
+            payment_id=payment_id,
+            amount=amount,
+            currency="EUR",
+            value_on=_DAY,
+            allocations=[ev.Allocation(invoice_id=invoice_id, amount=amount)],
+        )
+
+
+@given(histories())
+def test_what_is_explained_is_what_was_decided_and_the_inputs_add_up(history: list[Event]) -> None:
+    for order_id in ("O-0", "O-1", "O-2"):
+        rulings = [one for found in explained(history, order_id) for one in found.rulings]
+        assert [ruling.decision for ruling in rulings] == decided(history, order_id)
+        for ruling in rulings:
+            assert sum(one.amount for one in ruling.inputs) == ruling.decision.exposure_after
+            assert [one.reason for one in ruling.obstacles] == ruling.decision.reasons
+            assert all(one.facts for one in ruling.inputs)
+            assert ruling.decision.cause_event_id == ruling.cause.event_id
+
+
+@given(histories())
+def test_doing_what_the_explanation_asks_for_releases_the_order(history: list[Event]) -> None:
+    """Paying what is missing releases an order that only the limit holds."""
+    for order_id in ("O-0", "O-1", "O-2"):
+        for found in explained(history, order_id):
+            if [one.reason for one in found.held_now] != [reasons.CREDIT_LIMIT_EXCEEDED]:
+                continue
+            missing = found.held_now[0].missing
+            assert missing is not None
+            for amount, released in ((missing - 1, False), (missing, True)):
+                if amount:
+                    paid = _paid(history, amount)
+                    last = decided([*history, paid], order_id)[-1].decision
+                    assert last == ("released" if released else "held") or _others_wait(
+                        history, order_id
+                    )
+
+
+def _paid(history: list[Event], amount: int) -> Event:
+    return ev.PaymentReceived(
+        event_id="paid",
+        occurred_at=max(event.occurred_at for event in history),
+        customer_id=CUSTOMER,
+        payment_id="P-paid",
+        amount=amount,
+        currency="EUR",
+        value_on=_DAY,
+        allocations=[],
+    )
+
+
+def _others_wait(history: list[Event], order_id: str) -> bool:
+    """Whether another order is held: it may take what was paid."""
+    return any(
+        decisions and decisions[-1].decision == "held"
+        for other in {"O-0", "O-1", "O-2"} - {order_id}
+        if (decisions := decided(history, other))
+    )
+
+
+def test_the_sentence_says_what_to_pay_or_how_far_to_raise_the_limit() -> None:
+    history = _History([business_day(_DAY)])
+    history.customer(1_000_00)
+    history.invoice("I-1", 700_00)
+    history.order("O-1", 512_40)
+    (found,) = explained(history, "O-1")
+    (obstacle,) = found.held_now
+    assert obstacle.finding == (
+        "the order asks for 512.40 EUR; of the limit of 1000.00 EUR 700.00 EUR is used"
+    )
+    assert obstacle.remedy == "pay 212.40 EUR or raise the limit to 1212.40 EUR"
+    assert found.looked_on == _DAY
+
+
+def test_the_documents_that_counted_are_named_with_the_events_that_made_them() -> None:
+    history = _History([business_day(_DAY)])
+    history.customer(2_000)
+    history.order("O-0", 300)
+    history.invoice("I-1", 500)
+    history.pay("P-1", 200, "I-1")
+    history.order("O-1", 100)
+    (ruling,) = explained(history, "O-1")[0].rulings
+    assert [(one.what, one.id, one.amount) for one in ruling.inputs] == [
+        ("open_receivable", "I-1", 300),
+        ("open_order", "O-0", 300),
+        ("open_order", "O-1", 100),
+    ]
+    assert [fact.offset for fact in ruling.inputs[0].facts] == [3, 4]
+    assert [(fact.type, fact.offset) for fact in ruling.account_facts] == [("CustomerUpserted", 1)]
+    assert (ruling.cause.type, ruling.cause.offset) == ("OrderPlaced", 5)
+
+
+def test_each_order_released_by_one_payment_is_explained_as_it_stood_then() -> None:
+    history = _History([business_day(_DAY)])
+    history.customer(1_000)
+    history.invoice("I-1", 1_000)
+    history.order("O-1", 300)
+    history.order("O-2", 300)
+    history.pay("P-1", 600, "I-1")
+    first, second = (explained(history, order_id)[0].rulings[-1] for order_id in ("O-1", "O-2"))
+    assert [one.id for one in first.inputs] == ["I-1", "O-1"]
+    assert [one.id for one in second.inputs] == ["I-1", "O-1", "O-2"]
+
+
+def test_an_order_of_a_group_is_explained_with_the_other_members() -> None:
+    history = _History([business_day(_DAY)])
+    history.add(ev.CreditGroupUpserted, group_id="G", currency="EUR", credit_limit=1_000)
+    history.customer(5_000, group_id="G")
+    history.customer(5_000, "C-2", group_id="G")
+    history.order("O-9", 800, "C-2")
+    history.order("O-1", 500)
+    (found,) = explained(history, "O-1")
+    members = [one for one in found.rulings[-1].inputs if one.what == "group_member"]
+    assert [(one.id, one.amount) for one in members] == [("C-2", 800)]
+    assert {fact.type for fact in found.rulings[-1].account_facts} == {
+        "CustomerUpserted",
+        "CreditGroupUpserted",
+    }
+    (obstacle,) = found.held_now
+    assert obstacle.remedy == "pay 3.00 EUR or raise the group's limit to 13.00 EUR"
+
+
+def test_an_order_that_came_with_a_merged_customer_is_found_under_its_own_id() -> None:
+    history = _History([business_day(_DAY)])
+    history.customer(1_000)
+    history.customer(1_000, "C-2")
+    history.order("O-1", 100)
+    history.order("O-1", 200, "C-2")
+    history.add(ev.CustomersMerged, merged_customer_id="C-2", by="ann", reason="one firm")
+    history.add(ev.OrderCancelled, "C-2", order_id="O-1")
+    found = {(one.customer_id, one.order_id): one for one in explained(history, "O-1")}
+    assert set(found) == {("C-1", "O-1"), ("C-2", "O-1"), ("C-1", "C-2/O-1")}
+    assert [r.decision.decision for r in found["C-2", "O-1"].rulings] == ["approved"]
+    (cancelled,) = found["C-1", "C-2/O-1"].rulings
+    assert cancelled.decision.decision == "cancelled"
+    assert [one.facts[0].offset for one in cancelled.inputs] == [3]
+
+
+def test_an_order_nobody_placed_has_no_explanation() -> None:
+    assert explained(_History([business_day(_DAY)]), "O-1") == []
