@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from agents.credit import state
 from agents.credit.case import Case
-from agents.credit.positions import order_total
+from agents.credit.positions import order_extent
 from schemas.events import Minor
 
 
@@ -20,7 +20,7 @@ class Overreach(Exception):  # noqa: N818  what it is, not that something broke
 
 
 def check_authority(case: Case, order_id: str, order: state.Order, release: state.Override) -> None:
-    """Compare the order's total with what the policy lets the person release.
+    """Compare what the order has come to with what the policy lets the person release.
 
     Raises `Overreach`. A policy that names no roles and no amount for four eyes lets everybody.
     """
@@ -34,7 +34,7 @@ def check_authority(case: Case, order_id: str, order: state.Order, release: stat
             f"order {order_id} is in {order.currency}, which no rate values today, so nobody's "
             "authority can be compared with it",
         )
-    amount = case.exact(order_total(order), order.currency)
+    amount = case.exact(order_extent(order), order.currency)
     if policy.authority:
         if release.role not in policy.authority:
             named = (

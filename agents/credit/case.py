@@ -15,6 +15,7 @@ from agents.credit import state
 from agents.credit.bookkeeping import Books
 from agents.credit.effects import AccountTouched, Effect, Standing
 from agents.credit.group_books import GroupBooks
+from agents.credit.recounting import recount
 from schemas.events import BusinessDayStarted, Day, Event, Instant
 
 
@@ -55,10 +56,12 @@ class Case(Books):
             account.sequence += 1
             account.cause_event_id = self.cause
             account.changed_at = self.at
+            recount(self)
 
     def resegment(self) -> None:
         """Go on under the terms of the segment that the account is in now."""
         self.policy = self.policies.at(self.today).of(self.account.segment)
+        recount(self)
 
     # ── effects ─────────────────────────────────────────────────────────────────────────────────
 

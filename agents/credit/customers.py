@@ -54,6 +54,7 @@ def credit_limit_changed(case: Case, event: CreditLimitChanged) -> None:
         if supersedes(account.standing, event):
             account.limit = event.credit_limit
             account.limit_valid_until = None
+        account.limit_decided_at = max(account.limit_decided_at, event.occurred_at)
     elif supersedes(account.temporary, event):
         account.temporary_limit = event.credit_limit
         account.temporary_until = event.valid_until

@@ -31,7 +31,8 @@ def hold_reasons(case: Case, order: state.Order) -> list[str]:
         own, group = order.currency == account.currency, case.group
         if not own and not case.is_valued(order.currency):
             _add(reasons.FX_RATE_MISSING, found)
-        if group is not None and not group.is_valued(order.currency):
+        # A group that nobody has told of has no currency to compare with, nor a limit.
+        if group is not None and group.group.known and not group.is_valued(order.currency):
             _add(reasons.FX_RATE_MISSING, found)
         asked = case.asked(order)
         if asked > 0 or order.uncovered:

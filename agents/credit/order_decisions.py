@@ -12,7 +12,7 @@ from agents.credit.bookkeeping import APPROVED
 from agents.credit.case import Case
 from agents.credit.holdings import utilisation_text
 from agents.credit.order_check import delivery_reasons, hold_reasons, prepays, standing_reasons
-from agents.credit.positions import order_position, order_total
+from agents.credit.positions import order_extent, order_position, order_total
 from agents.credit.valuation import Factor, shown
 from schemas.events import Minor, OrderDecision, RateUsed
 
@@ -71,7 +71,6 @@ def decide_delivered(case: Case, order_id: str, order: state.Order) -> None:
     if order.status in APPROVED and not is_overridden(case, order):
         held_for = delivery_reasons(case, order_id, order)
         if held_for:
-            order.uncovered = True
             _conclude(case, order_id, order, "held", held_for)
 
 
@@ -102,7 +101,7 @@ def release_by_person(case: Case, order_id: str, order: state.Order) -> None:
         _release(case, order_id, order)
         return
     if order.override is not None and order.known:
-        order.override.total = order_total(order)
+        order.override.total = order_extent(order)
     case.ledger.put(state.order_key(case.account_id, order_id), order)
 
 
@@ -134,7 +133,7 @@ def is_overridden(case: Case, order: state.Order) -> bool:
     return (
         override is not None
         and case.today <= override.until
-        and order_total(order) * SHARE_ONE
+        and order_extent(order) * SHARE_ONE
         <= override.total * (SHARE_ONE + case.policy.recheck_tolerance)
     )
 
@@ -178,7 +177,7 @@ def _release(case: Case, order_id: str, order: state.Order) -> None:
     override = order.override
     assert override is not None  # noqa: S101  the callers have looked
     if not override.total:
-        override.total = order_total(order)
+        override.total = order_extent(order)
     rest, _ = order_position(order)
     if rest:
         case.look_again_on(override.until + 1, order_id)
@@ -206,8 +205,6 @@ def _conclude(
     was_held = order.status == "held"
     order.status = decision
     order.decision_number += 1
-    if decision != "held":
-        order.uncovered = False
     case.rebook_order(order_id, order)
     if decision == "held":
         asked = _least_asked(case, order)

@@ -67,7 +67,9 @@ def payment_allocated(case: Case, event: PaymentAllocated) -> None:
 def payment_reversed(case: Case, event: PaymentReversed) -> None:
     """Take the payment back: every invoice that it paid is open again, with its own due day."""
     payment = _load(case, event.payment_id)
-    payment.reversed = True
+    if not payment.reversed:
+        payment.reversed = True
+        payment.closed_on = None  # it closes anew, and is remembered from now on
     _rebook(case, event.payment_id, payment)
 
 

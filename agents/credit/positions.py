@@ -32,6 +32,11 @@ def order_total(order: Order) -> Minor:
     return max(total, 0)
 
 
+def order_extent(order: Order) -> Minor:
+    """What is ordered now, or what went out where that is more: what the order has come to."""
+    return max(order_total(order), order.delivered)
+
+
 def order_position(order: Order) -> tuple[Minor, Minor]:
     """(what is left undelivered and uninvoiced, what is delivered and not invoiced), gross, minor
     units of the order's currency, whatever the order's status.

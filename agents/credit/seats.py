@@ -160,20 +160,23 @@ def take_in(
     if event.part < event.parts:
         return
     account: state.Account = ledger.get(state.account_key(customer_id)) or state.Account()
-    account.group_id = sent.group_id
+    account.group_id = ""  # not in the books of a group before all of it is here
     ledger.put(state.account_key(customer_id), account)
     case = Case(ledger, policies, customer_id, event, today, effects)
     case.begin()
     case.before = _NOTHING
     case.age()
     case.rebuild_agenda()
-    if case.group is not None:
-        _enter_group(case, case.group)
-    settle(case)
-    own: state.Seat | None = ledger.get(state.seat_key(customer_id))
-    if not sent.group_id and own is not None:
-        ledger.delete(state.seat_key(customer_id))
-        yield from _those_that_waited(ledger, customer_id)
+    if sent.group_id:
+        case.account.group_id = sent.group_id
+        _enter_group(case, GroupBooks(ledger, policies, sent.group_id, event, today))
+    if sent.group_id or ledger.get(state.seat_key(customer_id)) is None:
+        settle(case)
+        return
+    # What it was called back for comes next, perhaps another group: nothing is released before.
+    case.close()
+    ledger.delete(state.seat_key(customer_id))
+    yield from _those_that_waited(ledger, customer_id)
 
 
 def refuse_stray(event: Event, group_id: str, effects: list[Effect]) -> None:
@@ -309,6 +312,7 @@ def _send(
 
 def _enter_group(case: Case, group: GroupBooks) -> None:
     """Count what a new member has with the group's."""
+    case.group = group
     for currency, book in case.account.books.items():
         group.add(book, currency, 1)
     for key, _ in list(case.ledger.scan(*state.held_range(case.account_id))):

@@ -94,6 +94,14 @@ class Pace(Record):
     has_before: bool = False
 
 
+class Counting(Record):
+    """The terms by which an account's documents were counted."""
+
+    net_of_vat: bool = False
+    shipping_horizon_days: int | None = None
+    small_balance: str = ""
+
+
 class Account(Record):
     """A credit account: what counts of its master record, its totals, its alerts."""
 
@@ -153,15 +161,18 @@ class Account(Record):
     """The last day on which headroom was expected to run out, after that was told."""
     look_on: Day = 0
     """The next day on which to look whether headroom will run out."""
+    limit_decided_at: Instant = -(2**63)
+    """When a standing limit was last decided on; a master record only repeats what it is."""
+    counting: Counting = msgspec.field(default_factory=Counting)
 
     def has_temporary_limit(self, day: Day) -> bool:
-        """A temporary limit counts through its last day, unless the standing limit was changed
+        """A temporary limit counts through its last day, unless a standing limit was decided on
         after it.
         """
         return (
             self.temporary_until is not None
             and day <= self.temporary_until
-            and self.temporary.at >= self.standing.at
+            and self.temporary.at >= self.limit_decided_at
         )
 
 
@@ -255,8 +266,13 @@ class Order(Record):
     net_amount: Minor | None = None
     manual_hold_why: str = ""
     booked_held: Minor = 0
-    uncovered: bool = False
-    """Held when it was delivered: the goods are out, so it passes when all of the exposure fits."""
+
+    @property
+    def uncovered(self) -> bool:
+        """Some of it is out or invoiced, and so exposure already, before the order passes: it
+        passes when all of the exposure fits, however little is left to reserve.
+        """
+        return self.delivered_all or self.delivered > 0 or self.invoiced > 0
 
 
 class InvoicedPart(Record):
