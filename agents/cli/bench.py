@@ -100,3 +100,40 @@ def forecast(
             f"{one.chance:.0%}",
         )
     Console().print(table)
+
+
+@app.command()
+def account(
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """What an event costs beside 10, 1,000 and 100,000 open documents; re-check of 1,000 orders."""
+    from benchmarks.account_size import costs, rechecks  # noqa: PLC0415  only this verb needs it
+
+    found, looked = costs(), rechecks()
+    if as_json:
+        sys.stdout.write(msgspec.json.encode({"costs": found, "rechecks": looked}).decode() + "\n")
+        return
+    console = Console()
+    table = Table(title="An event on one account, rules and store")
+    for heading in ("ledger", "open documents", "µs an event", "times the smallest"):
+        table.add_column(heading, justify="left" if heading == "ledger" else "right")
+    smallest = {one.ledger: one.microseconds for one in reversed(found)}
+    for one in found:
+        table.add_row(
+            one.ledger,
+            f"{one.open_documents:,}",
+            f"{one.microseconds:.0f}",
+            f"{one.microseconds / smallest[one.ledger]:.2f}",
+        )
+    console.print(table)
+    table = Table(title="One payment while many orders are held")
+    for heading in ("ledger", "held orders", "released", "ms"):
+        table.add_column(heading, justify="left" if heading == "ledger" else "right")
+    for each in looked:
+        table.add_row(
+            each.ledger,
+            f"{each.held_orders:,}",
+            f"{each.released:,}",
+            f"{each.milliseconds:.0f}",
+        )
+    console.print(table)

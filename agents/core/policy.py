@@ -99,6 +99,13 @@ class PolicyBook:
         """Whether another version comes into force on a day later than `after`, up to `until`."""
         return self.at(after) is not self.at(until)
 
+    def followed_by(self, other: PolicyBook, day: Day) -> PolicyBook:
+        """What holds when the other policy takes over on `day`."""
+        begins = msgspec.structs.replace(other.at(day), valid_from=day)
+        earlier = [version for version in self.versions if version.valid_from < day]
+        later = [version for version in other.versions if version.valid_from > day]
+        return PolicyBook((*earlier, begins, *later))
+
 
 @cache
 def in_minor(amount: str, currency: str) -> int:

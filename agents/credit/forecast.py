@@ -83,9 +83,19 @@ def expected_breach(case: Case) -> Day | None:
         or len(account.days_late) < _PAYMENTS_NEEDED
     ):
         return None
-    moves = _expected_moves(case)
     amount, in_days = ordered(account.pace, today)
-    for ahead in range(1, case.policy.forecast_days + 1):
+    days = case.policy.forecast_days
+    limit_stays = account.temporary_until is None or not (
+        today <= account.temporary_until < today + days
+    )
+    if (
+        limit_stays
+        and case.policy.shipping_horizon_days is None
+        and (exposure - limit) * in_days + amount * days <= 0
+    ):
+        return None  # not even if nobody pays
+    moves = _expected_moves(case)
+    for ahead in range(1, days + 1):
         day = today + ahead
         exposure += moves.get(day, 0)
         if day - 1 == account.temporary_until:

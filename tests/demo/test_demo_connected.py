@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from agents.demo.history import events_of, read_settled_invoices
 from agents.policy_file import load_policy
 from agents.simulate import Simulation
 from schemas.catalogue import DEAD_LETTERS, JOURNAL, topic_of
 from schemas.currencies import Currencies
-from schemas.events import Event
+from schemas.events import Event, OrderDecision
 from schemas.json_lines import to_line
 from streams.codec import Codec
 from streams.embedded.kafka import EmbeddedKafka
@@ -54,20 +58,26 @@ def demo(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Path:
     return directory / "demo"
 
 
+@pytest.fixture(scope="module")
+def bootstrap(demo: Path, cache_dir: Path) -> Iterator[str]:
+    """The demo's broker, started again; commands with the demo's directory find it."""
+    with EmbeddedKafka(demo / "kafka", cache=cache_dir) as kafka:
+        yield kafka.bootstrap_servers
+
+
 def test_the_pipeline_says_what_simulate_says_on_the_same_journal(
-    demo: Path, cache_dir: Path, tmp_path: Path
+    bootstrap: str, tmp_path: Path
 ) -> None:
     """Event for event, in content, id and order per customer, on the real data."""
     codec = Codec(open_schema_ids(None))
     said: dict[str, list[str]] = defaultdict(list)
-    with EmbeddedKafka(demo / "kafka", cache=cache_dir) as kafka:
-        assert read(kafka.bootstrap_servers, DEAD_LETTERS, 0) == []
-        journal = [read(kafka.bootstrap_servers, JOURNAL, n) for n in range(_PARTITIONS)]
-        for topic in _SAID:
-            for n in range(_PARTITIONS):
-                for value in read(kafka.bootstrap_servers, topic, n):
-                    event = codec.decode(value)
-                    said[f"{topic} {customer_of(event)}"].append(to_line(event))
+    assert read(bootstrap, DEAD_LETTERS, 0) == []
+    journal = [read(bootstrap, JOURNAL, n) for n in range(_PARTITIONS)]
+    for topic in _SAID:
+        for n in range(_PARTITIONS):
+            for value in read(bootstrap, topic, n):
+                event = codec.decode(value)
+                said[f"{topic} {customer_of(event)}"].append(to_line(event))
     assert sum(len(values) for values in journal) == 8_620 + _PARTITIONS * 752
     expected: dict[str, list[str]] = defaultdict(list)
     for n, values in enumerate(journal):
@@ -77,6 +87,72 @@ def test_the_pipeline_says_what_simulate_says_on_the_same_journal(
     assert said == expected
     decisions = [line for key, lines in said.items() if "decisions" in key for line in lines]
     assert len(decisions) > 2_466
+
+
+def test_an_order_is_explained_from_kafka_as_it_was_decided_there(
+    demo: Path, bootstrap: str, cache_dir: Path
+) -> None:
+    codec = Codec(open_schema_ids(None))
+    topic = topic_of("OrderDecision")
+    decided = [codec.decode(value) for value in read(bootstrap, topic, 1)]
+    held = next(one for one in decided if isinstance(one, OrderDecision) and one.decision == "held")
+    done = run_headroom("explain", held.order_id, "--json", directory=demo, cache_dir=cache_dir)
+    assert done.returncode == 0, done.stderr
+    (explained,) = json.loads(done.stdout)
+    assert [ruling["decision"] for ruling in explained["rulings"]] == [
+        json.loads(to_line(one))
+        for one in decided
+        if isinstance(one, OrderDecision) and one.order_id == held.order_id
+    ]
+    first = explained["rulings"][0]
+    assert first["published"] == {"partition": 1, "offset": decided.index(held)}
+    counted = sum((Decimal(one["amount"]) for one in first["inputs"]), start=Decimal(0))
+    assert counted == Decimal(first["decision"]["exposure_after"])
+    assert [one["reason"] for one in first["obstacles"]] == held.reasons
+
+
+def test_explaining_under_another_policy_tells_that_it_was_not_decided_so(
+    demo: Path, bootstrap: str, cache_dir: Path, tmp_path: Path
+) -> None:
+    decided = (
+        Codec(open_schema_ids(None)).decode(value)
+        for value in read(bootstrap, topic_of("OrderDecision"), 0)
+    )
+    order_id = next(one.order_id for one in decided if isinstance(one, OrderDecision))
+    other = tmp_path / "other.toml"
+    other.write_text('version = "other"\n', encoding="utf-8")
+    done = run_headroom(
+        "explain", order_id, "--policy", str(other), directory=demo, cache_dir=cache_dir
+    )
+    assert done.returncode == 1
+    assert f"order {order_id}, decision 1 was published with other content" in done.stderr
+
+
+def test_a_backtest_reads_kafka_as_it_reads_the_file_of_the_history(
+    demo: Path, bootstrap: str, cache_dir: Path, tmp_path: Path
+) -> None:
+    assert bootstrap
+    tried = tmp_path / "tried.toml"
+    tried.write_text('version = "tried"\n[overdue]\nmax_overdue_days = 7\n', encoding="utf-8")
+    history = events_of(read_settled_invoices())
+    currencies = Currencies()
+    for event in history:
+        currencies.learn(event)
+    lines = "\n".join(to_line(event, currencies.of(event)) for event in history)
+    (tmp_path / "history.jsonl").write_text(lines, encoding="utf-8")
+    asked = ("backtest", "--policy", str(tried), "--from", "2012-06-01", "--json")
+    from_kafka = run_headroom(*asked, directory=demo, cache_dir=cache_dir)
+    from_file = run_headroom(
+        *asked,
+        "--journal",
+        str(tmp_path / "history.jsonl"),
+        "--days",
+        directory=demo,
+        cache_dir=cache_dir,
+    )
+    assert from_kafka.returncode == 0, from_kafka.stderr
+    assert json.loads(from_kafka.stdout) == json.loads(from_file.stdout)
+    assert json.loads(from_kafka.stdout)["orders"]
 
 
 def simulated(path: Path, events: list[Event]) -> list[tuple[str, str, str]]:
