@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 from agents.core.policy import SHARE_ONE, Policy, Threshold
@@ -22,13 +23,13 @@ def raise_and_clear_alerts(case: Case) -> None:
     limit = case.limit()
     if not account.raised and limit is None:
         return
-    for threshold, direction in _crossed(case, limit, case.policy, account.raised):
+    for label, direction in _crossed(case, limit, case.policy, account.raised):
         case.effects.append(
             CreditLimitAlert(
                 event_id=case.next_id(),
                 occurred_at=case.at,
                 customer_id=case.account_id,
-                threshold=threshold.label,
+                threshold=label,
                 direction=direction,
                 exposure=case.exposure(),
                 credit_limit=limit,
@@ -42,7 +43,7 @@ def raise_and_clear_alerts(case: Case) -> None:
 def raise_and_clear_group_alerts(books: GroupBooks, effects: list[Effect]) -> None:
     """The same for a group and its limit."""
     group, limit = books.group, books.limit()
-    for threshold, direction in _crossed(books, limit, books.policy, group.raised):
+    for label, direction in _crossed(books, limit, books.policy, group.raised):
         effects.append(
             CreditLimitAlert(
                 event_id=outgoing_id(
@@ -50,7 +51,7 @@ def raise_and_clear_group_alerts(books: GroupBooks, effects: list[Effect]) -> No
                 ),
                 occurred_at=books.event.occurred_at,
                 customer_id=books.group_id,
-                threshold=threshold.label,
+                threshold=label,
                 direction=direction,
                 exposure=books.exposure(),
                 credit_limit=limit,
@@ -64,15 +65,20 @@ def raise_and_clear_group_alerts(books: GroupBooks, effects: list[Effect]) -> No
 
 def _crossed(
     holdings: Holdings, limit: Minor | None, policy: Policy, raised: list[str]
-) -> list[tuple[Threshold, str]]:
-    """The thresholds that are crossed now, each with `raised` or `cleared`; `raised` follows."""
+) -> list[tuple[str, str]]:
+    """The labels of the thresholds that are crossed now, each with `raised` or `cleared`; `raised`
+    follows.
+    """
     exposure = holdings.exact_exposure()
-    crossed: list[tuple[Threshold, str]] = []
+    crossed: list[tuple[str, str]] = []
     if raised:
-        for threshold in reversed(policy.thresholds):
-            if threshold.label in raised and _well_below(threshold, policy.rearm, exposure, limit):
-                raised.remove(threshold.label)
-                crossed.append((threshold, "cleared"))
+        known = {threshold.label: threshold for threshold in policy.thresholds}
+        for label in sorted(raised, key=Decimal, reverse=True):
+            # One that the policy no longer has is cleared: nobody would ever hear of it again.
+            threshold = known.get(label)
+            if threshold is None or _well_below(threshold, policy.rearm, exposure, limit):
+                raised.remove(label)
+                crossed.append((label, "cleared"))
     if limit is None or exposure <= 0:
         return crossed
     for threshold in policy.thresholds:
@@ -81,7 +87,7 @@ def _crossed(
             break  # nor are those above it reached
         if threshold.label not in raised:
             raised.append(threshold.label)
-            crossed.append((threshold, "raised"))
+            crossed.append((threshold.label, "raised"))
     return crossed
 
 
