@@ -14,12 +14,22 @@ from confluent_kafka import Consumer
 from faust.app.base import BootStrategy
 from faust.types import TP
 
-from streams.fast_lane.commit import EffectivelyOnce, Outlet
+from streams.fast_lane.commit import (
+    AcknowledgedFirst,
+    CommitOffset,
+    EffectivelyOnce,
+    ExactlyOnce,
+    Guarantee,
+    InTransaction,
+    PassGuarantee,
+)
 from streams.fast_lane.fetch import Fetch
 from streams.fast_lane.lane import Lane
-from streams.fast_lane.partition import Books, CommitOffset, LedgerPartition, PassPartition
+from streams.fast_lane.outlet import Outlet
+from streams.fast_lane.partition import Books, LedgerPartition, PassPartition
 from streams.fast_lane.restore import OpeningAbandonedError, restore
 from streams.fast_lane.store import Memory, PartitionStore, StateCodec
+from streams.fast_lane.transaction import Transactions
 from streams.fast_lane.transport import BatchSchema, BatchTransport
 from streams.kafka_client import TopicFacts, client_config, faust_credentials, producer_config
 from streams.metrics import Metrics
@@ -158,7 +168,8 @@ class LedgerLane:
         self.outlet = Outlet(
             producer_config(settings), wiring.metrics.decision_latency_seconds.observe
         )
-        self._group = Consumer({**client_config(settings), "group.id": self._app_id})
+        self._group = _GroupOf(settings, self._app_id)
+        self._tell_group = CommitOffset(app)
         self.lane = _lane(wiring, app, [source], self._open)
 
     def _open(self, tp: TP, abandoned: Callable[[], bool]) -> LedgerPartition:
@@ -166,14 +177,7 @@ class LedgerLane:
         settings = self._wiring.settings
         if abandoned():
             raise OpeningAbandonedError
-        guarantee = EffectivelyOnce(
-            self.outlet,
-            producer_config(settings),
-            transactional_id=f"{self._app_id}-{tp.topic}-{tp.partition}",
-            group_metadata=self._group.consumer_group_metadata(),
-            source=(tp.topic, tp.partition),
-            changelog=self._changelog,
-        )
+        guarantee = self._guarantee(self._group.transactions(tp))
         store = PartitionStore(
             state_directory(settings, self._app_id) / str(tp.partition),
             self._codec,
@@ -194,8 +198,20 @@ class LedgerLane:
             store.close()
             raise
         return LedgerPartition(
-            tp, store, guarantee, restored.next_offset, self._wiring.executor, self._books
+            tp,
+            store,
+            guarantee,
+            restored.next_offset,
+            self._wiring.executor,
+            self._tell_group,
+            self._books,
         )
+
+    def _guarantee(self, transactions: Transactions) -> Guarantee:
+        if self._wiring.settings.guarantee == "exactly_once":
+            answered = self._wiring.metrics.decision_latency_seconds.observe
+            return ExactlyOnce(answered, transactions, self._changelog)
+        return EffectivelyOnce(self.outlet, transactions, self._changelog)
 
     def close(self) -> None:
         self.outlet.close()
@@ -206,16 +222,50 @@ class PassLane:
     """The lane of an agent without state."""
 
     def __init__(self, wiring: Wiring, app: faust.App, *, sources: Collection[str]) -> None:
-        self._executor = wiring.executor
-        self.outlet = Outlet(producer_config(wiring.settings))
+        self._wiring = wiring
         self._commit_offset = CommitOffset(app)
+        self._outlet = Outlet(producer_config(wiring.settings))
+        self._group = _GroupOf(wiring.settings, str(app.conf.id))
         self.lane = _lane(wiring, app, sources, self._open)
 
-    def _open(self, tp: TP, _abandoned: Callable[[], bool]) -> PassPartition:
-        return PassPartition(tp, self.outlet, self._commit_offset, self._executor)
+    def _open(self, tp: TP, abandoned: Callable[[], bool]) -> PassPartition:
+        if abandoned():
+            raise OpeningAbandonedError
+        return PassPartition(tp, self._guarantee(tp))
+
+    def _guarantee(self, tp: TP) -> PassGuarantee:
+        executor = self._wiring.executor
+        if self._wiring.settings.guarantee == "exactly_once":
+            return InTransaction(self._group.transactions(tp), executor)
+        return AcknowledgedFirst(self._outlet, self._commit_offset, tp, executor)
 
     def close(self) -> None:
-        self.outlet.close()
+        self._outlet.close()
+        self._group.close()
+
+
+class _GroupOf:
+    """The consumer group of an agent, for transactions that commit its offsets.
+
+    What fences is the transactional id, not the generation of a member, so no member is needed.
+    """
+
+    def __init__(self, settings: Settings, app_id: str) -> None:
+        self._settings = settings
+        self._app_id = app_id
+        self._consumer = Consumer({**client_config(settings), "group.id": app_id})
+
+    def transactions(self, tp: TP) -> Transactions:
+        """Fence whoever had the partition."""
+        return Transactions(
+            producer_config(self._settings),
+            transactional_id=f"{self._app_id}-{tp.topic}-{tp.partition}",
+            group_metadata=self._consumer.consumer_group_metadata(),
+            source=(tp.topic, tp.partition),
+        )
+
+    def close(self) -> None:
+        self._consumer.close()
 
 
 def _lane(wiring: Wiring, app: faust.App, topics: Collection[str], opener: Any) -> Lane:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from schemas.catalogue import DEAD_LETTERS
-from streams.fast_lane.commit import Headers, Outgoing
 from streams.fast_lane.fetch import Record
+from streams.fast_lane.outlet import Headers, Outgoing
 from streams.fast_lane.partition import origin_of
 
 FaultClass = Literal["message", "rule"]

@@ -92,13 +92,15 @@ class Settings(BaseSettings):
         8.0, "Silence after which a worker counts as dead; heartbeats come three times as often",
         "seconds", ge=6, le=10,
     )  # fmt: skip
+    guarantee: Literal["effectively_once", "exactly_once"] = _setting(
+        "effectively_once",
+        "What a crash may do: repeat events, with the same content and id; or nothing, and events "
+        "wait for the commit",
+    )
     commit_interval_seconds: float = _setting(
-        0.5, "Time between two group commits of a partition", "seconds", gt=0, le=10
-    )
-    # `exactly_once` joins this list when outgoing events can be put inside the transaction.
-    guarantee: Literal["effectively_once"] = _setting(
-        "effectively_once", "What a crash may do: repeat an event, with the same content and id"
-    )
+        0.0, "Time between two group commits of a partition (0.5; exactly_once: 0.05)", "seconds",
+        gt=0, le=10,
+    )  # fmt: skip
     max_record_bytes: int = _setting(
         1 << 20, "Largest record that is decoded; a larger one goes to the dead letters", "bytes",
         ge=1024, le=1 << 30,
@@ -148,8 +150,10 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_what_depends(cls, given: dict[str, Any]) -> dict[str, Any]:
-        worker = given.get("worker_name", cls.model_fields["worker_name"].default)
-        return _dependent_defaults(given.get("kafka_bootstrap"), worker) | given
+        worker, guarantee = (
+            given.get(name, cls.model_fields[name].default) for name in ("worker_name", "guarantee")
+        )
+        return _dependent_defaults(given.get("kafka_bootstrap"), worker, guarantee) | given
 
     @field_validator("kafka_bootstrap")
     @classmethod
@@ -222,13 +226,16 @@ def load_settings() -> Settings:
     return settings
 
 
-def _dependent_defaults(kafka_bootstrap: str | None, worker_name: str) -> dict[str, Any]:
+def _dependent_defaults(
+    kafka_bootstrap: str | None, worker_name: str, guarantee: str
+) -> dict[str, Any]:
     """Defaults that follow from other settings or from the machine."""
     embedded = not kafka_bootstrap
     return {
         "replication_factor": 1 if embedded else 3,
         "min_insync_replicas": 1 if embedded else 2,
         "instance_id": f"{socket.gethostname()}-{worker_name}",
+        "commit_interval_seconds": 0.05 if guarantee == "exactly_once" else 0.5,
     }
 
 
@@ -263,7 +270,9 @@ class SettingLine:
 
 def describe(settings: Settings) -> list[SettingLine]:
     """Every setting with its value, default, unit, source and meaning, in the order above."""
-    dependent = _dependent_defaults(settings.kafka_bootstrap, settings.worker_name)
+    dependent = _dependent_defaults(
+        settings.kafka_bootstrap, settings.worker_name, settings.guarantee
+    )
     lines = []
     for name, field in Settings.model_fields.items():
         default = dependent.get(name, field.get_default(call_default_factory=True))

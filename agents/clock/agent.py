@@ -19,8 +19,8 @@ from schemas.catalogue import JOURNAL
 from streams.app import Wiring
 from streams.cloud_events import headers_of
 from streams.codec import Codec
-from streams.fast_lane.commit import Flight, Outgoing, Outlet
 from streams.fast_lane.fail_stop import fail_stop
+from streams.fast_lane.outlet import Flight, Outgoing, Outlet
 
 logger = logging.getLogger(__name__)
 

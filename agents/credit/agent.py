@@ -30,9 +30,9 @@ from streams.cloud_events import ORIGIN, SEAT, headers_of, place_of
 from streams.codec import Codec
 from streams.dead_letters import FaultClass, dead_letter
 from streams.errors import InvalidMessage
-from streams.fast_lane.commit import Outgoing
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import Record
+from streams.fast_lane.outlet import Outgoing
 from streams.fast_lane.partition import Batch
 from streams.fast_lane.store import PartitionStore
 from streams.metrics import Metrics

@@ -16,9 +16,9 @@ from streams.cloud_events import ORIGIN, headers_of
 from streams.codec import Codec
 from streams.dead_letters import dead_letter
 from streams.errors import InvalidMessage
-from streams.fast_lane.commit import Outgoing
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import Record
+from streams.fast_lane.outlet import Outgoing
 from streams.kafka_client import TopicFacts
 from streams.metrics import Metrics
 from streams.partitioning import partition_of

@@ -25,9 +25,9 @@ from streams.app import Member, Wiring, batch_topic, build_app
 from streams.clickhouse import open_clickhouse
 from streams.codec import Codec
 from streams.errors import InvalidMessage
+from streams.fast_lane.commit import CommitOffset
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.lane import Lane
-from streams.fast_lane.partition import CommitOffset
 from streams.settings import Settings
 
 SOURCES = (

@@ -22,8 +22,8 @@ from faust.types import TP
 from agents.sink.plan import Batch, Planner
 from streams.clickhouse import ClickHouseUnreachableError
 from streams.fast_lane import partition as lane
-from streams.fast_lane.commit import Outgoing
 from streams.fast_lane.fetch import Record
+from streams.fast_lane.outlet import Outgoing
 from streams.fast_lane.store import PartitionStore
 
 logger = logging.getLogger(__name__)

@@ -74,6 +74,8 @@ class Fetched(NamedTuple):
     records: list[Record]
     size: int
     """Bytes that the records take in memory, about."""
+    opening: int = 0
+    """Which opening of the partition they were read by."""
 
 
 class _Place(msgspec.Struct):
@@ -97,11 +99,12 @@ _statistics = msgspec.json.Decoder(_Statistics)
 class _Reading:
     """A partition from its opening to its closing; tells apart what came before and after."""
 
-    __slots__ = ("next_offset", "tp")
+    __slots__ = ("next_offset", "opening", "tp")
 
-    def __init__(self, tp: TP, next_offset: int | None) -> None:
+    def __init__(self, tp: TP, next_offset: int | None, opening: int) -> None:
         self.tp = tp
         self.next_offset = next_offset
+        self.opening = opening
 
 
 class Fetch:
@@ -139,6 +142,7 @@ class Fetch:
         """Bytes on their way to the agent; who takes them off counts them off."""
         self._ends: Mapping[TP, int] = {}
         self._open: dict[TP, _Reading] = {}
+        self._openings = 0
         self._waiting: deque[tuple[_Reading, Fetched]] = deque()
         self._arrived = asyncio.Event()
         self._orders: queue.SimpleQueue[tuple[str, _Reading]] = queue.SimpleQueue()
@@ -160,8 +164,16 @@ class Fetch:
     def open(self, tp: TP, next_offset: int | None) -> None:
         """Read a partition from an offset, or from the group's committed one (else the first)."""
         self.close(tp)
-        self._open[tp] = reading = _Reading(tp, next_offset)
+        self._openings += 1
+        self._open[tp] = reading = _Reading(tp, next_offset, self._openings)
         self._orders.put(("open", reading))
+
+    def is_current(self, tp: TP, fetched: Fetched) -> bool:
+        """Whether the records were read since the partition was opened last: what Faust still holds
+        from before belongs to a state that was thrown away.
+        """
+        reading = self._open.get(tp)
+        return reading is not None and reading.opening == fetched.opening
 
     def close(self, tp: TP) -> None:
         """Read it no longer; what is on its way from it is dropped."""
@@ -296,7 +308,8 @@ class Fetch:
                 continue
             records = lots.get(tp, [])
             size = sum(RECORD_BYTES + len(record.value or b"") for record in records)
-            arrived.append((reading, Fetched(reading.next_offset, end, records, size)))
+            fetched = Fetched(reading.next_offset, end, records, size, reading.opening)
+            arrived.append((reading, fetched))
             reading.next_offset = end
         if arrived and self._loop is not None and not self._stopping:
             self._loop.call_soon_threadsafe(self._take, arrived)

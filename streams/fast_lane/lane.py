@@ -27,7 +27,8 @@ from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import Fetched
 from streams.fast_lane.partition import Batch, Partition, unseen
 from streams.fast_lane.restore import OpeningAbandonedError
-from streams.fast_lane.transport import BatchTransport, consumer_of
+from streams.fast_lane.transaction import CommitError
+from streams.fast_lane.transport import BatchTransport, consumer_of, let_read_again
 from streams.metrics import Metrics, partition_label
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,11 @@ class Lane:
             message = event.message
             tp = TP(message.topic, message.partition)
             partition = self._partitions.get(tp)
-            if partition is None or not self._current(message.generation_id):
+            if (
+                partition is None
+                or not self._current(message.generation_id)
+                or not self._fetch.is_current(tp, fetched)
+            ):
                 continue
             records = unseen(partition, fetched)
             if not records and fetched.end > (partition.next_offset or 0):
@@ -112,7 +117,9 @@ class Lane:
             at = 0
             while at < len(records):
                 await self._room()
-                if not self._current(message.generation_id):
+                if not self._current(message.generation_id) or self._partitions.get(tp) is not (
+                    partition
+                ):
                     break
                 step = records[at : at + self._step_records]
                 at += len(step)
@@ -240,7 +247,7 @@ class Lane:
         return bool(coordinator.generation == self._generation)
 
     @fail_stop
-    async def _open(self, tp: TP) -> None:
+    async def _open(self, tp: TP, *, again: bool = False) -> None:
         loop = asyncio.get_running_loop()
         started = time.monotonic()
 
@@ -260,6 +267,9 @@ class Lane:
             return
         self._metrics.recovery_seconds.observe(time.monotonic() - started)
         self._partitions[tp] = partition
+        if again:
+            let_read_again(self.app, tp)
+            logger.info("%s-%s goes on", *tp)
         self._fetch.open(tp, partition.next_offset)
 
     async def _finish_opening(self) -> None:
@@ -302,10 +312,25 @@ class Lane:
     async def _commit(self, partition: Partition) -> None:
         try:
             seconds = await partition.commit()
+        except CommitError as error:
+            await self._begin_again(partition, error)
+            return
         finally:
             self._committing.discard(partition.tp)
         if seconds is not None:
             self._metrics.commit_seconds.observe(seconds)
+
+    async def _begin_again(self, partition: Partition, error: CommitError) -> None:
+        """Throw away what is not known to be committed, and go on from what is: a new producer,
+        the state as it was committed last, the records since then once more.
+        """
+        tp = partition.tp
+        logger.warning("%s; going back to what is committed", error)
+        if self._partitions.get(tp) is not partition:
+            return
+        await self._close(tp)
+        if self._accepting and tp in self._wanted:
+            self._opening[tp] = asyncio.create_task(self._open(tp, again=True))
 
     async def _commit_all(self) -> None:
         await asyncio.wait_for(

@@ -10,24 +10,24 @@ All methods belong to the event loop; `commit` does its waiting in other threads
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Any, Protocol
+from typing import Protocol
 
-from aiokafka.errors import KafkaError as ConsumerKafkaError
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
 from streams.cloud_events import ORIGIN
 from streams.errors import HeadroomError
-from streams.fast_lane.commit import Flight, Guarantee, Outgoing, Outlet
+from streams.fast_lane.commit import Guarantee, PassGuarantee
 from streams.fast_lane.fetch import Fetched, Record
+from streams.fast_lane.outlet import Flight, Outgoing
 from streams.fast_lane.store import PartitionStore
-from streams.fast_lane.transport import consumer_of
 
-logger = logging.getLogger(__name__)
+_TELLING_SECONDS = 2.0
+
+TellGroup = Callable[[TP, int], Awaitable[object]]
+"""Commits an offset for the consumer group."""
 
 
 class Books(Protocol):
@@ -176,12 +176,16 @@ class LedgerPartition(_Steps):
         guarantee: Guarantee,
         next_offset: int,
         executor: Executor,
+        tell_group: TellGroup,
         books: Books | None = None,
     ) -> None:
         super().__init__(tp)
         self._store = store
         self._guarantee = guarantee
         self._executor = executor
+        self._tell_group = tell_group
+        self._told_offset = -1
+        self._telling: asyncio.Task[None] | None = None
         self._books = books
         self._next_offset = next_offset
         self._committed_offset = next_offset
@@ -263,13 +267,25 @@ class LedgerPartition(_Steps):
             self._committed_offset = snapshot.next_offset
             self._committing_bytes = 0
             self._committing_since = None
+            if self._telling is None or self._telling.done():
+                self._telling = asyncio.create_task(self._tell())
             return time.monotonic() - started
 
     async def close(self) -> None:
         """Let go of it, after a commit under way. What was not committed is forgotten."""
         async with self._committing:
-            self._guarantee.close()
             self._store.close()
+        if self._telling is not None:
+            await asyncio.wait({self._telling}, timeout=_TELLING_SECONDS)
+
+    async def _tell(self) -> None:
+        """Tell the consumer group how far the state stands. That is for whoever looks at its lag:
+        what counts is the offset in the state itself.
+        """
+        while self._told_offset != self._committed_offset:
+            offset = self._committed_offset
+            await self._tell_group(self.tp, offset)
+            self._told_offset = offset
 
 
 class PassPartition(_Steps):
@@ -277,13 +293,9 @@ class PassPartition(_Steps):
     enough.
     """
 
-    def __init__(
-        self, tp: TP, outlet: Outlet, commit_offset: CommitOffset, executor: Executor
-    ) -> None:
+    def __init__(self, tp: TP, guarantee: PassGuarantee) -> None:
         super().__init__(tp)
-        self._outlet = outlet
-        self._commit_offset = commit_offset
-        self._executor = executor
+        self._guarantee = guarantee
         self._flight = Flight()
         self._next_offset: int | None = None
         self._committed_offset: int | None = None
@@ -306,7 +318,7 @@ class PassPartition(_Steps):
 
     def finish(self, end: int, size: int) -> None:
         for outgoing in self._outbox:
-            self._outlet.send(outgoing, self._flight)
+            self._guarantee.send(outgoing, self._flight)
         self._outbox.clear()
         self._next_offset = end
         self._flight.size += size
@@ -322,8 +334,8 @@ class PassPartition(_Steps):
         return self._next_offset != self._committed_offset
 
     async def commit(self) -> float | None:
-        """Commit the offset behind which all that came of the records is acknowledged; seconds,
-        None for nothing.
+        """Commit all that came of the records, and the offset behind them; seconds that it took,
+        None when there was nothing. Raises as the guarantee does.
         """
         async with self._committing:
             await self._between_steps()
@@ -337,9 +349,9 @@ class PassPartition(_Steps):
             if self._committing_since is None:
                 self._committing_since = self._uncommitted_since
             self._uncommitted_since = None
-            await asyncio.get_running_loop().run_in_executor(self._executor, flight.wait)
+            committed = await self._guarantee.commit(flight, offset)
             self._committing_bytes = 0
-            if await self._commit_offset(self.tp, offset):
+            if committed:
                 self._committed_offset = offset
                 self._committing_since = None
             # Else the next commit covers this one, and it has been waited for since then.
@@ -347,27 +359,6 @@ class PassPartition(_Steps):
 
     async def close(self) -> None:
         """Nothing to let go of."""
-
-
-class CommitOffset:
-    """Commits offsets as the group member that the App is, so that a member of an old generation is
-    refused.
-    """
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, tp: TP, offset: int) -> bool:
-        """Whether it was. If not, whoever has the partition next does the records again."""
-        thread = self._app.consumer._thread  # noqa: SLF001
-        consumer = consumer_of(self._app)
-        offsets = {TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")}
-        try:
-            await thread.call_thread(consumer.commit, offsets)
-        except ConsumerKafkaError as error:
-            logger.warning("offset %s of %s-%s not committed: %s", offset, *tp, error)
-            return False
-        return True
 
 
 def origin_of(record: Record) -> tuple[str, int] | None:

@@ -28,6 +28,7 @@ written.
 
 _REQUEST_SECONDS = 10.0
 _PATIENCE_SECONDS = 60.0
+_RECOVERY_SECONDS = 10.0
 _BACK_OFF_SECONDS = 0.2
 
 _Answer = TypeVar("_Answer")
@@ -100,8 +101,8 @@ def _replay(
     abandoned: Callable[[], bool],
 ) -> int:
     name = f"{changelog.topic}-{changelog.partition}"
-    first, end = _ask(lambda: consumer.get_watermark_offsets(changelog, timeout=_REQUEST_SECONDS))
     offset = store.changelog_offset
+    first, end = _bounds(consumer, changelog, offset)
     why = None
     if store.changelog_id not in (None, changelog_id):
         why = "belongs to a changelog that no longer exists"
@@ -124,6 +125,18 @@ def _replay(
         consumer.unassign()
     store.reload()
     return records
+
+
+def _bounds(consumer: Consumer, place: TopicPartition, reached: int) -> tuple[int, int]:
+    """The first offset of a log and the one behind its last. A broker that has just started may not
+    know for a moment how far its log goes: an end before what was `reached` is asked for again.
+    """
+    deadline = time.monotonic() + _RECOVERY_SECONDS
+    while True:
+        first, end = _ask(lambda: consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS))
+        if end >= reached or time.monotonic() > deadline:
+            return first, end
+        time.sleep(_BACK_OFF_SECONDS)
 
 
 def _read_to_the_end(
@@ -159,9 +172,7 @@ def _read_to_the_end(
 
 
 def _next_offset(store: PartitionStore, consumer: Consumer, source: TopicPartition) -> int:
-    """Where to go on in the journal. The state's own word counts; the group's offset was written
-    with it.
-    """
+    """Where to go on in the journal. The state's own word counts; the group was told it later."""
     first, end = _ask(lambda: consumer.get_watermark_offsets(source, timeout=_REQUEST_SECONDS))
     committed = _ask(lambda: consumer.committed([source], timeout=_REQUEST_SECONDS))[0].offset
     name = f"{source.topic}-{source.partition}"

@@ -52,6 +52,13 @@ def consumer_of(app: Any) -> aiokafka.AIOKafkaConsumer:
     return app.consumer._thread._ensure_consumer()  # noqa: SLF001
 
 
+def let_read_again(app: Any, tp: TP) -> None:
+    """Have Faust pass on records of a partition that it has passed on before: it drops what lies
+    behind the last one otherwise.
+    """
+    app.consumer._read_offset.pop(tp, None)  # noqa: SLF001
+
+
 class BatchConsumer(driver.Consumer):
     """Delivers a partition's records as one message."""
 

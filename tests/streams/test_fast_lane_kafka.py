@@ -11,10 +11,13 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.fast_lane.commit import EffectivelyOnce, FencedError, Outgoing, Outlet
+from streams.fast_lane.commit import EffectivelyOnce, ExactlyOnce, Guarantee
+from streams.fast_lane.outlet import Outgoing, Outlet
 from streams.fast_lane.restore import Restored, StateLostError, restore
 from streams.fast_lane.store import Memory, PartitionStore
+from streams.fast_lane.transaction import FencedError, Transactions
 from streams.kafka_client import client_config, producer_config, topic_facts
+from streams.log_reader import LogReader
 from streams.settings import Settings
 from streams.topics import TopicSpec, apply
 
@@ -34,7 +37,9 @@ class Bytes:
 class Place:
     """A journal, a changelog and an output topic that belong to one test."""
 
-    def __init__(self, bootstrap: str, directory: Path) -> None:
+    def __init__(self, bootstrap: str, directory: Path, guarantee: str) -> None:
+        self.guarantee = guarantee
+        self.answers: list[float] = []
         self.settings = Settings(
             kafka_bootstrap=bootstrap, replication_factor=1, min_insync_replicas=1
         )
@@ -56,15 +61,23 @@ class Place:
         compact = {"cleanup.policy": "compact"}
         apply(self.admin, [TopicSpec(t, 1, 1, compact if "change" in t else {}) for t in topics])
 
-    def own(self) -> EffectivelyOnce:
-        return EffectivelyOnce(
-            self.outlet,
+    def transactions(self) -> Transactions:
+        return Transactions(
             producer_config(self.settings),
             transactional_id=f"{self.group}-0",
             group_metadata=self._metadata.consumer_group_metadata(),
             source=(self.journal, 0),
-            changelog=self.changelog,
         )
+
+    def own(self) -> Guarantee:
+        """As the setting under test wants it."""
+        if self.guarantee == "exactly_once":
+            return ExactlyOnce(self.answers.append, self.transactions(), self.changelog)
+        return EffectivelyOnce(self.outlet, self.transactions(), self.changelog)
+
+    def readable(self) -> list[bytes | None]:
+        """What a reader of committed records sees of the output now."""
+        return [one.value for one in LogReader(client_config(self.settings), self.out, 0)]
 
     def open(self, disk: str = "a") -> tuple[PartitionStore, Restored]:
         store = PartitionStore(self.directory / disk, Bytes(), MEMORY)
@@ -78,12 +91,14 @@ class Place:
             changelog_id=topic_facts(self.admin, [self.changelog])[self.changelog].id,
         )
 
-    def commit(self, owner: EffectivelyOnce, store: PartitionStore, next_offset: int) -> None:
+    def commit(self, owner: Guarantee, store: PartitionStore, next_offset: int) -> None:
         store.advance(next_offset)
         snapshot = store.snapshot()
         end = owner.commit(owner.seal(), snapshot.changes, next_offset, [])
         store.write(snapshot.changes, changelog_offset=end, now=time.time())
         store.settle()
+        told = TopicPartition(self.journal, 0, next_offset)
+        self._metadata.commit(offsets=[told], asynchronous=False)
 
     def close(self) -> None:
         for store in self._stores:
@@ -92,9 +107,9 @@ class Place:
         self._metadata.close()
 
 
-@pytest.fixture
-def place(kafka: str, tmp_path: Path) -> Iterator[Place]:
-    made = Place(kafka, tmp_path)
+@pytest.fixture(params=["effectively_once", "exactly_once"])
+def place(kafka: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    made = Place(kafka, tmp_path, request.param)
     yield made
     made.close()
 
@@ -154,11 +169,41 @@ def test_state_waits_for_the_events_that_led_to_it(place: Place) -> None:
         owner.send(Outgoing(place.out, b"k", b"%d" % n, []))
     store.put("A\0a", b"1")
     place.commit(owner, store, 7)
-    consumer = Consumer({**client_config(place.settings), "group.id": place.group})
-    assert consumer.get_watermark_offsets(TopicPartition(place.out, 0), timeout=10) == (0, 200)
-    committed = consumer.committed([TopicPartition(place.journal, 0)], timeout=10)
-    assert committed[0].offset == 7
-    consumer.close()
+    assert place.readable() == [b"%d" % n for n in range(200)]
+    assert place.open("other")[1].next_offset == 7
+
+
+def test_events_of_a_former_owner_that_were_not_committed_are_as_the_setting_says(
+    place: Place,
+) -> None:
+    """Exactly once: nobody ever reads them. Effectively once: they are there, to be repeated."""
+    former = place.own()
+    store, _ = place.open("former")
+    former.send(Outgoing(place.out, b"k", b"decided", []))
+    store.put("A\0a", b"zombie")
+    if place.guarantee == "effectively_once":
+        former.flight.seal()
+        former.flight.wait()
+    place.own()
+    with pytest.raises(FencedError):
+        place.commit(former, store, 9)
+    again = [] if place.guarantee == "exactly_once" else [b"decided"]
+    assert place.readable() == again
+
+
+def test_an_answer_counts_as_given_when_it_can_be_read(place: Place) -> None:
+    if place.guarantee == "effectively_once":
+        place.outlet.close()
+        place.outlet = Outlet(producer_config(place.settings), place.answers.append)
+    owner = place.own()
+    store, _ = place.open()
+    asked = int((time.time() - 5) * 1000)
+    owner.send(Outgoing(place.out, b"k", b"answer", [], answers=asked))
+    owner.send(Outgoing(place.out, b"k", b"no answer", []))
+    store.put("A\0a", b"1")
+    place.commit(owner, store, 7)
+    (seconds,) = place.answers
+    assert 5 <= seconds < 60
 
 
 def test_a_disk_of_a_changelog_that_was_made_anew_is_not_trusted(place: Place) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams.fast_lane.commit import Flight, Outgoing
 from streams.fast_lane.fetch import Fetched
+from streams.fast_lane.outlet import Flight, Outgoing
 from streams.fast_lane.partition import GapError, LedgerPartition, unseen
 from streams.fast_lane.store import Memory, PartitionStore
 
@@ -70,12 +70,20 @@ def books() -> TouchedKeys:
     return TouchedKeys()
 
 
+TOLD: list[tuple[TP, int]] = []
+"""What the consumer group was told."""
+
+
+async def tell(tp: TP, offset: int) -> None:
+    TOLD.append((tp, offset))
+
+
 @pytest.fixture
 def partition(tmp_path: Path, books: TouchedKeys) -> Iterator[LedgerPartition]:
     memory = Memory(block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
     store = PartitionStore(tmp_path, Bytes(), memory)
     with ThreadPoolExecutor(1) as executor:
-        yield LedgerPartition(TP("journal", 0), store, Recorded(), 100, executor, books)
+        yield LedgerPartition(TP("journal", 0), store, Recorded(), 100, executor, tell, books)
     store.close()
 
 
@@ -199,3 +207,18 @@ def test_what_is_under_way_counts_until_it_is_committed(partition: LedgerPartiti
         assert await partition.commit() is None
 
     asyncio.run(story())
+
+
+def test_the_group_is_told_the_last_of_several_commits(partition: LedgerPartition) -> None:
+    TOLD.clear()
+
+    async def story() -> None:
+        for offset in (100, 101, 102):
+            partition.begin([record(offset)])
+            await commit(partition, offset + 1)
+        assert partition._telling is not None
+        await partition._telling
+
+    asyncio.run(story())
+    assert TOLD[-1] == (TP("journal", 0), 103)
+    assert sorted(TOLD) == TOLD

@@ -50,7 +50,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("HEADROOM_SESSION_TIMEOUT_SECONDS", "5.9"),
         ("HEADROOM_SESSION_TIMEOUT_SECONDS", "10.1"),
         ("HEADROOM_COMMIT_INTERVAL_SECONDS", "0"),
-        ("HEADROOM_GUARANTEE", "exactly_once"),
+        ("HEADROOM_GUARANTEE", "at_most_once"),
         ("HEADROOM_MAX_RECORD_BYTES", "many"),
         ("HEADROOM_SCHEMA_REGISTRY_URL", "registry:8081"),
         ("HEADROOM_CLICKHOUSE_DSN", "clickhouse:8123"),
