@@ -13,12 +13,18 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from hypothesis import settings
 
 from streams.clickhouse import open_clickhouse
 from streams.embedded.apicurio import EmbeddedApicurio
 from streams.embedded.clickhouse import close_engine
 from streams.embedded.kafka import EmbeddedKafka
 from streams.settings import Settings, user_cache_directory
+
+# `HYPOTHESIS_PROFILE=deep` looks for longer; the usual run takes seconds.
+settings.register_profile("usual", max_examples=100)
+settings.register_profile("deep", max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 _BROKER = pytest.StashKey[EmbeddedKafka]()
 _LOG_LINES = 40

@@ -46,6 +46,15 @@ class AccountDay(Holdings):
             and not account.has_temporary_limit(self.today)
         )
 
+    def limit_hangs_on_rates(self) -> bool:
+        """Whether the limit is an amount of the policy in another currency."""
+        account, named = self.account, self.policy.currency
+        return (
+            self.policy.default_limit is not None
+            and named not in (None, account.currency)
+            and account.limit is None
+        )
+
     def _given_limit(self) -> Minor | None:
         account = self.account
         if account.has_temporary_limit(self.today):

@@ -16,6 +16,7 @@ from agents.credit.account_day import AccountDay
 from agents.credit.behaviour import forget_paid, note_paid
 from agents.credit.group_books import GroupBooks
 from agents.credit.positions import invoice_position, order_position
+from agents.credit.rate_watch import watch_rates
 from schemas.events import Day, Minor
 
 APPROVED = ("approved", "released")
@@ -53,21 +54,9 @@ class Books(AccountDay):
         book = account.books.get(currency)
         if book is None:
             book = account.books[currency] = state.Book()
-            if currency != account.currency:
-                self.watch_rates()
+            if currency != account.currency or self.policy.currency not in (None, currency):
+                watch_rates(self)
         return book
-
-    def watch_rates(self) -> None:
-        """Have the account valued again whenever a rate moves that its figures hang on."""
-        account = self.account
-        account.foreign = any(currency != account.currency for currency in account.books)
-        if not account.foreign:
-            return
-        currencies = {*account.books, account.currency}
-        if account.currency == self.policy.fx_pivot:
-            currencies.remove(account.currency)  # every rate has the pivot on one side
-        for currency in sorted(currencies):
-            self.ledger.put(state.valued_key(currency, self.account_id), True)
 
     def asked(self, order: state.Order) -> Minor:
         """What the order reserves, or would, minor units of its currency: its undelivered and
@@ -179,10 +168,7 @@ class Books(AccountDay):
             elif owed == 0 and _is_paid(invoice):
                 note_paid(account, invoice, self.today)
             invoice.booked_open = owed
-        if position.excess != invoice.booked_excess:
-            for book in self._books(invoice.applied_currency):
-                book.unapplied += position.excess - invoice.booked_excess
-            invoice.booked_excess = position.excess
+        self._rebook_excess(invoice, position.taken)
         if position.due != invoice.booked_due:
             self._index_due(invoice_id, invoice, position.due)
         level = invoice.dunning_level if position.open else 0
@@ -192,9 +178,20 @@ class Books(AccountDay):
             invoice.booked_level = level
         key = state.invoice_key(self.account_id, invoice_id)
         invoice.closed_on = self._closing(
-            key, invoice.closed_on, invoice.known and position.open == position.excess == 0
+            key,
+            invoice.closed_on,
+            invoice.known and position.open == 0 and not _has_excess(invoice),
         )
         self.ledger.put(key, invoice)
+
+    def _rebook_excess(self, invoice: state.Invoice, taken: Minor) -> None:
+        """What was set against the invoice and it cannot take is unapplied."""
+        for currency, applied in invoice.applied.items():
+            excess = applied.amount - (taken if currency == invoice.currency else 0)
+            if excess != applied.booked_excess:
+                for book in self._books(currency):
+                    book.unapplied += excess - applied.booked_excess
+                applied.booked_excess = excess
 
     def oldest_original_due(self) -> Day | None:
         """The original due day of the oldest unpaid invoice, disputed or not, whatever was deferred
@@ -294,8 +291,7 @@ class Books(AccountDay):
         account.look_on = 0
         for day, keys in forgotten.items():
             self.ledger.put(state.forget_key(day, self.account_id, account.sequence), keys)
-        if account.foreign:
-            self.watch_rates()
+        watch_rates(self)
 
     def refresh(self) -> None:
         """Bring an account that is only looked at up to its day."""
@@ -384,9 +380,15 @@ class Books(AccountDay):
 
 def _is_paid(invoice: state.Invoice) -> bool:
     """Whether what closed the invoice is money, at least in part."""
+    applied = invoice.applied.get(invoice.currency)
     return (
         invoice.known
         and not invoice.cancelled
         and not invoice.written_off
-        and invoice.applied > invoice.credited
+        and applied is not None
+        and applied.amount > applied.credited
     )
+
+
+def _has_excess(invoice: state.Invoice) -> bool:
+    return any(applied.booked_excess for applied in invoice.applied.values())

@@ -11,6 +11,7 @@ from agents.core.policy import PolicyBook
 from agents.credit.case import Case
 from agents.credit.effects import Effect
 from agents.credit.group_books import GroupBooks
+from agents.credit.rate_watch import watch_rates
 from agents.credit.settlement import settle_group
 from agents.credit.stamps import supersedes
 from schemas.events import (
@@ -35,7 +36,8 @@ def customer_upserted(case: Case, event: CustomerUpserted) -> None:
         case.resegment()
         if account.currency != event.currency:
             account.currency = event.currency
-            case.watch_rates()
+            account.smallest_held = 0  # it was an amount in the old one
+            watch_rates(case)
     if supersedes(account.standing, event):
         account.limit = event.credit_limit
         account.limit_valid_until = event.limit_valid_until

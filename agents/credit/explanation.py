@@ -292,7 +292,8 @@ def _parts(document: Any) -> Iterator[tuple[str, Minor, str]]:
             yield "delivered_not_invoiced", document.booked_delivered, document.currency
         case state.Invoice():
             yield _OPEN_RECEIVABLE, document.booked_open, document.currency
-            yield "unapplied_credit", -document.booked_excess, document.applied_currency
+            for currency, applied in document.applied.items():
+                yield "unapplied_credit", -applied.booked_excess, currency
         case state.Payment():
             yield "unapplied_cash", -document.booked_unapplied, document.currency
         case state.CreditNote():

@@ -18,7 +18,16 @@ from schemas.events import Day, Event, Minor
 class GroupBooks(Holdings):
     """A credit group on a day, and the event that concerns it."""
 
-    __slots__ = ("event", "exposure_before", "group", "group_id", "policies", "room_changed")
+    __slots__ = (
+        "_exposure_before",
+        "_held_before",
+        "_unvalued_before",
+        "event",
+        "group",
+        "group_id",
+        "policies",
+        "room_changed",
+    )
 
     def __init__(
         self, ledger: Ledger, policies: PolicyBook, group_id: str, event: Event, today: Day
@@ -29,15 +38,33 @@ class GroupBooks(Holdings):
         self.group_id = group_id
         self.group = group
         self.event = event
-        self.exposure_before = self.exact_exposure()
         self.room_changed = False
-        """Something else than the exposure may have made room."""
+        """Something else than what members owe may have made room."""
+        self._exposure_before = self.exact_exposure()
+        self._held_before = self._held_that_consumes()
+        self._unvalued_before = self.has_unvalued_currency()
 
     def begin(self) -> None:
         """The event counts for the group."""
         self.group.sequence += 1
         self.group.cause_event_id = self.event.event_id
         self.group.changed_at = self.event.occurred_at
+
+    def may_have_grown(self) -> bool:
+        """Whether a member's order that did not pass before the event may pass now."""
+        return (
+            self.room_changed
+            or self.exact_exposure() < self._exposure_before
+            or self._held_that_consumes() < self._held_before
+            or (self._unvalued_before and not self.has_unvalued_currency())
+        )
+
+    def _held_that_consumes(self) -> Minor | Fraction:
+        version = self.policies.at(self.today)
+        consumes = any(
+            terms.held_orders_consume for terms in (version.base, *version.segments.values())
+        )
+        return self.exact_held() if consumes else 0
 
     def limit(self) -> Minor | None:
         """The group's limit; None: none given, or the group's record has not come."""

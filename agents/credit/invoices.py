@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents.credit import state
 from agents.credit.case import Case
 from agents.credit.orders import move_back_to_orders, move_to_invoice
+from agents.credit.stamps import supersedes
 from schemas.events import (
     CreditNoteIssued,
     DisputeResolved,
@@ -46,11 +47,11 @@ def invoice_issued(case: Case, event: InvoiceIssued) -> None:
         if not invoice.cancelled:
             move_back_to_orders(case, invoice)
         case.withdraw(event.invoice_id, invoice)
+        invoice.original_due_on = min(invoice.original_due_on, event.due_on)
         if event.currency != invoice.currency:
             _empty(case, event.invoice_id, invoice)
-    invoice.original_due_on = (
-        min(invoice.original_due_on, event.due_on) if invoice.known else event.due_on
-    )
+    else:
+        invoice.original_due_on = event.due_on
     invoice.known = True
     invoice.amount = event.amount
     invoice.currency = event.currency
@@ -106,10 +107,12 @@ def credit_note_issued(case: Case, event: CreditNoteIssued) -> None:
             )
         return
     note = state.CreditNote(event.currency, event.amount, event.invoice_id)
-    if event.invoice_id is None or not apply_to_invoice(
-        case, event.invoice_id, event.amount, event.currency, credited=event.amount
-    ):
+    if event.invoice_id is None:
         case.rebook_unapplied(note, event.amount)
+    else:
+        apply_to_invoice(
+            case, event.invoice_id, event.amount, event.currency, credited=event.amount
+        )
     case.store_credit_note(event.credit_note_id, note)
 
 
@@ -136,36 +139,28 @@ def dispute_resolved(case: Case, event: DisputeResolved) -> None:
     """
     invoice = load_invoice(case, event.invoice_id)
     dispute = invoice.disputes.setdefault(event.dispute_id, state.Dispute())
-    dispute.outcome = event.outcome
-    dispute.credited = event.credited_amount
+    if supersedes(dispute.resolved, event):
+        dispute.outcome = event.outcome
+        dispute.credited = event.credited_amount
     case.rebook_invoice(event.invoice_id, invoice)
 
 
 def apply_to_invoice(
     case: Case, invoice_id: str, amount: Minor, currency: str, *, credited: Minor = 0
-) -> bool:
+) -> None:
     """Set money (or, with a negative amount, take it back) against an invoice, known or still to
-    come.
-
-    Returns False, and changes nothing, when the invoice is in another currency: the money then
-    stays unapplied.
+    come. What that cannot take, as all in another currency, is unapplied.
     """
     invoice = load_invoice(case, invoice_id)
-    if invoice.known and invoice.currency != currency:
-        return False
-    if invoice.applied and invoice.applied_currency != currency:
-        return False
-    invoice.applied += amount
-    invoice.applied_currency = currency
-    invoice.credited += credited
+    applied = invoice.applied.setdefault(currency, state.Applied())
+    applied.amount += amount
+    applied.credited += credited
     case.rebook_invoice(invoice_id, invoice)
-    return True
 
 
 def _empty(case: Case, invoice_id: str, invoice: state.Invoice) -> None:
     """Take it out of its old currency's totals, before a revision gives it another."""
     invoice.known = False
-    invoice.applied_currency = invoice.applied_currency or invoice.currency
     case.rebook_invoice(invoice_id, invoice)
 
 

@@ -23,16 +23,17 @@ from schemas.events import AccountMoved, Event
 def absorb(case: Case, event: AccountMoved) -> None:
     """Take a part of another customer's account into this one."""
     other = event.customer_id
+    case.account.absorbed += [
+        one for one in absorbed_with(event) if one not in case.account.absorbed
+    ]
     # Credit notes and invoices, then orders, then payments: what is referred to is found under its
     # new name because names are given by what this account had before, or has by now.
     for entry in event.entries:
         kind, own_id = entry.key[0], entry.key[1:]
         value = state.from_json(entry.key, entry.value)
         if kind == "a":
-            account: state.Account = case.account
-            account.absorbed += [*value.absorbed, other]
-            account.written_off += value.written_off
-            account.days_late[:0] = value.days_late
+            case.account.written_off += value.written_off
+            case.account.days_late[:0] = value.days_late
         elif kind == "o":
             _absorb_order(case, _free_id(case, "o", other, own_id), value)
         elif kind == "i":
@@ -41,6 +42,13 @@ def absorb(case: Case, event: AccountMoved) -> None:
             _absorb_payment(case, other, _free_id(case, "p", other, own_id), value)
         elif kind == "c":
             _absorb_credit_note(case, other, _free_id(case, "c", other, own_id), value)
+
+
+def absorbed_with(event: AccountMoved) -> list[str]:
+    """Who comes with this part of an account: its customer, and those merged into it before."""
+    entries = {entry.key: entry.value for entry in event.entries}
+    before = state.from_json("a", entries["a"]).absorbed if "a" in entries else []
+    return [*before, event.customer_id]
 
 
 def renamed(ledger: Ledger, account_id: str, event: Event, aliases: tuple[str, ...]) -> Event:
@@ -86,7 +94,9 @@ def _absorb_order(case: Case, order_id: str, order: state.Order) -> None:
 
 
 def _absorb_invoice(case: Case, other: str, invoice_id: str, invoice: state.Invoice) -> None:
-    invoice.booked_open = invoice.booked_excess = invoice.booked_due = invoice.booked_level = 0
+    invoice.booked_open = invoice.booked_due = invoice.booked_level = 0
+    for applied in invoice.applied.values():
+        applied.booked_excess = 0
     invoice.closed_on = None
     for part in invoice.parts:
         # Orders come after invoices: the name is taken if the order that has it is not from there.
@@ -98,6 +108,14 @@ def _absorb_payment(case: Case, other: str, payment_id: str, payment: state.Paym
     unapplied, payment.booked_unapplied, payment.closed_on = payment.booked_unapplied, 0, None
     for share in payment.shares:
         share.invoice_id = _known_as(case.ledger, case.account_id, "i", share.invoice_id, (other,))
+    # A repeat of the payment comes with the new names, and is to be told by its content.
+    payment.received_allocations = [
+        msgspec.structs.replace(
+            part,
+            invoice_id=_known_as(case.ledger, case.account_id, "i", part.invoice_id, (other,)),
+        )
+        for part in payment.received_allocations
+    ]
     if payment.known:
         case.rebook_unapplied(payment, unapplied)
     case.store_payment(payment_id, payment)
@@ -130,8 +148,10 @@ def _known_as(
 
 
 def _prefixes(aliases: tuple[str, ...]) -> Iterator[str]:
-    """What may stand before an id after these mergers: the more of them, the earlier."""
+    """What may stand before an id after these mergers, likeliest first: a name that the first of
+    them gave was only added to by the later ones.
+    """
     found = [""]
     for alias in aliases:
-        found = [f"{alias}/{prefix}" for prefix in found] + found
-    yield from sorted(found[:-1], key=len, reverse=True)
+        found = [one for prefix in found for one in (f"{alias}/{prefix}", prefix)]
+    yield from found[:-1]

@@ -58,8 +58,10 @@ def obstacles_now(
 
 def look_at(ledger: Ledger, policies: PolicyBook, customer_id: str, today: Day) -> Case:
     """The account on a day, to look at."""
-    account: state.Account = ledger.get(state.account_key(customer_id))
-    look = BusinessDayStarted(event_id="", occurred_at=account.changed_at, date=today)
+    account: state.Account | None = ledger.get(state.account_key(customer_id))
+    # An account of which nothing is stored yet is in the middle of its first event.
+    at = 0 if account is None else account.changed_at
+    look = BusinessDayStarted(event_id="", occurred_at=at, date=today)
     return Case(ledger, policies, customer_id, look, today, [])
 
 

@@ -37,12 +37,16 @@ def hold_reasons(case: Case, order: state.Order) -> list[str]:
         asked = case.asked(order)
         if asked > 0 or order.uncovered:
             more = asked - order.booked_open
+            waiting: Minor | Fraction = 0
+            waiting_in_group: Minor | Fraction = 0
             if case.policy.held_orders_consume:
                 more -= order.booked_held
+                waiting = case.exact_held()
+                waiting_in_group = 0 if group is None else group.exact_held()
             _check_amount(
                 case,
-                more if own else case.exact(more, order.currency),
-                0 if group is None else group.exact(more, order.currency),
+                waiting + (more if own else case.exact(more, order.currency)),
+                waiting_in_group + (0 if group is None else group.exact(more, order.currency)),
                 found,
             )
             if case.policy.strict_fifo and _waits_behind(case, order):
@@ -53,7 +57,8 @@ def hold_reasons(case: Case, order: state.Order) -> list[str]:
 def delivery_reasons(case: Case, order_id: str, order: state.Order) -> list[str]:
     """Every reason against an order of which goods go out: whether what approved it still holds.
 
-    Older orders keep their room first, so of what is reserved only younger orders make way for it.
+    Older orders keep their room first, so of what is reserved only younger orders make way for it;
+    those that are held came to wait for what it has.
     """
     found = standing_reasons(case)
     if case.account.known:
@@ -137,8 +142,6 @@ def _check_amount(
     """Add the reasons that hang on what the account, and its group, would owe with so much more."""
     policy = case.policy
     after = case.exact_exposure() + more
-    if policy.held_orders_consume:
-        after += case.exact_held()
     limit = case.limit()
     share = policy.overdue_above_utilisation
     if (
@@ -150,18 +153,14 @@ def _check_amount(
     if prepays(case):
         if after > 0:
             found.append(reasons.PREPAYMENT_REQUIRED)
-        return
-    if limit is not None and after > limit:
+    elif limit is not None and after > limit:
         found.append(reasons.CREDIT_LIMIT_EXCEEDED)
         if policy.payments_feed_minutes is not None and may_be_paid_already(case, after - limit):
             found.append(reasons.STALE_DATA)
     group = case.group
     if group is None or (group_limit := group.limit()) is None:
         return
-    after = group.exact_exposure() + more_of_group
-    if policy.held_orders_consume:
-        after += group.exact_held()
-    if after > group_limit:
+    if group.exact_exposure() + more_of_group > group_limit:
         found.append(reasons.GROUP_LIMIT_EXCEEDED)
 
 

@@ -71,6 +71,8 @@ def order_changed(case: Case, event: OrderChanged) -> None:
 def order_delivered(case: Case, event: OrderDelivered) -> None:
     order = load_order(case, event.order_id)
     if event.amount is None:
+        if order.delivered_all:
+            return
         order.delivered_all = True
     elif event.event_id in order.seen:
         return
@@ -138,15 +140,13 @@ def order_released(case: Case, event: OrderReleased) -> None:
 def move_to_invoice(case: Case, invoice: state.Invoice) -> None:
     """Move what an invoice takes over from its orders: the exposure does not jump.
 
-    An invoice in another currency takes no amount over; the order then ends by `final_for_order`.
+    One in another currency than the order's lowers nothing there; the order then ends by
+    `final_for_order`.
     """
     for part in invoice.parts:
         order = load_order(case, part.order_id)
-        if not order.invoiced:
-            order.invoiced_currency = invoice.currency
-        if order.invoiced_currency == invoice.currency:
-            part.moved = part.amount
-            order.invoiced += part.amount
+        part.moved = part.amount
+        order.invoiced[invoice.currency] = order.invoiced.get(invoice.currency, 0) + part.moved
         order.final_invoices += invoice.final_for_order
         decide_parts_changed(case, part.order_id, order)
 
@@ -155,7 +155,7 @@ def move_back_to_orders(case: Case, invoice: state.Invoice) -> None:
     """Give back what the invoice took over: its orders are again to be invoiced."""
     for part in invoice.parts:
         order = load_order(case, part.order_id)
-        order.invoiced -= part.moved
+        order.invoiced[invoice.currency] = order.invoiced.get(invoice.currency, 0) - part.moved
         part.moved = 0
         order.final_invoices -= invoice.final_for_order
         decide_parts_changed(case, part.order_id, order)

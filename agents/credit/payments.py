@@ -98,7 +98,8 @@ def _rebook(case: Case, payment_id: str, payment: state.Payment) -> None:
     applied = 0
     for share in payment.shares:
         if counts and not share.applied:
-            share.applied = apply_to_invoice(case, share.invoice_id, share.amount, payment.currency)
+            apply_to_invoice(case, share.invoice_id, share.amount, payment.currency)
+            share.applied = True
         elif share.applied and not counts:
             apply_to_invoice(case, share.invoice_id, -share.amount, payment.currency)
             share.applied = False

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import msgspec
 
-from agents.credit.state import Invoice, Order
+from agents.credit.state import Applied, Invoice, Order
 from schemas.events import Minor
+
+_NOTHING = Applied()
 
 
 class InvoicePosition(msgspec.Struct, frozen=True, gc=False):
-    """`open` is what is owed; `excess` was applied beyond it; `due` is open and not contested."""
+    """`open` is what is owed; `taken` is what it takes of the money in its own currency that was
+    set against it; `due` is open and not contested.
+    """
 
     open: Minor
-    excess: Minor
+    taken: Minor
     due: Minor
 
 
@@ -48,29 +52,29 @@ def order_position(order: Order) -> tuple[Minor, Minor]:
         return 0, 0
     total = order_total(order)
     out = max(order.delivered, total) if order.delivered_all else order.delivered
-    invoiced = order.invoiced if order.invoiced_currency == order.currency else 0
+    invoiced = order.invoiced.get(order.currency, 0)
     rest = 0 if order.cancelled_all else max(total - max(out, invoiced), 0)
     return rest, max(out - invoiced, 0)
 
 
 def invoice_position(invoice: Invoice, small_balance: Minor) -> InvoicePosition:
-    """What an invoice stands for; a part-paid rest up to `small_balance` closes it."""
-    applied = invoice.applied
+    """What an invoice stands for; a part-paid rest up to `small_balance` closes it.
+
+    Money in another currency pays nothing here, nor does any before the invoice itself has come.
+    """
     if not invoice.known or invoice.cancelled:
-        return InvoicePosition(0, applied, 0)
-    excess_elsewhere = 0
-    if applied and invoice.applied_currency != invoice.currency:
-        # Money in another currency waits as unapplied cash; it pays nothing here.
-        applied, excess_elsewhere = 0, applied
-    rest = invoice.amount - applied
+        return InvoicePosition(0, 0, 0)
+    applied = invoice.applied.get(invoice.currency, _NOTHING)
+    rest = invoice.amount - applied.amount
     if rest <= 0:
-        return InvoicePosition(0, -rest + excess_elsewhere, 0)
-    if invoice.written_off or (applied > 0 and rest <= small_balance):
-        return InvoicePosition(0, excess_elsewhere, 0)
-    return InvoicePosition(rest, excess_elsewhere, rest - min(rest, _contested(invoice, rest)))
+        return InvoicePosition(0, invoice.amount, 0)
+    if invoice.written_off or (applied.amount > 0 and rest <= small_balance):
+        return InvoicePosition(0, applied.amount, 0)
+    contested = min(rest, _contested(invoice, rest, applied.credited))
+    return InvoicePosition(rest, applied.amount, rest - contested)
 
 
-def _contested(invoice: Invoice, rest: Minor) -> Minor:
+def _contested(invoice: Invoice, rest: Minor, credited: Minor) -> Minor:
     contested = 0
     awaited = 0
     for dispute in invoice.disputes.values():
@@ -79,4 +83,4 @@ def _contested(invoice: Invoice, rest: Minor) -> Minor:
         elif dispute.outcome != "rejected":
             agreed = dispute.credited if dispute.credited is not None else dispute.amount
             awaited += invoice.amount if agreed is None else agreed
-    return contested + max(awaited - invoice.credited, 0)
+    return contested + max(awaited - credited, 0)

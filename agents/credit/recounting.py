@@ -8,6 +8,7 @@ from __future__ import annotations
 from agents.core.policy import Policy
 from agents.credit import state
 from agents.credit.bookkeeping import Books
+from agents.credit.rate_watch import watch_rates
 
 
 def recount(books: Books) -> None:
@@ -23,9 +24,14 @@ def recount(books: Books) -> None:
         books.rebook_order(state.last_part(key)[1:], order)
     for key, invoice in list(books.ledger.scan(*state.invoice_range(books.account_id))):
         books.rebook_invoice(state.last_part(key)[1:], invoice)
+    watch_rates(books)
 
 
 def _counting(policy: Policy) -> state.Counting:
     return state.Counting(
-        policy.net_of_vat, policy.shipping_horizon_days, policy.small_balance
+        policy.net_of_vat,
+        policy.shipping_horizon_days,
+        policy.small_balance,
+        policy.currency,
+        policy.fx_pivot,
     )

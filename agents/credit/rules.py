@@ -122,7 +122,10 @@ def reduce(
         case CreditGroupUpserted():
             customers.group_upserted(ledger, policies, event, today, effects)
         case CustomersMerged():
-            seats.merge(ledger, event, sent, effects)
+            if sent.group_id:
+                seats.hand_back(ledger, policies, event, sent, today, effects)
+            else:
+                seats.merge(ledger, event, sent, effects)
         case AccountMoved(into_customer_id=str(survivor)):
             account = ledger.get(state.account_key(survivor))
             if not _is_elsewhere(ledger, event, sent, account, effects):
@@ -135,7 +138,7 @@ def reduce(
             for waited, how in seats.take_in(ledger, policies, event, sent, today, effects):
                 effects += _late(waited, reduce(ledger, waited, policies, how))
         case AccountRecalled():
-            seats.hand_back(ledger, policies, event, today, effects)
+            seats.hand_back(ledger, policies, event, sent, today, effects)
     return effects
 
 
@@ -303,7 +306,9 @@ def _look_at_valued(
     policies: PolicyBook,
     effects: list[Effect],
 ) -> None:
-    """Look at the accounts that rates of these pairs have moved, other than those seen already."""
+    """Look at the accounts that rates of these pairs may have moved, other than those seen
+    already.
+    """
     currencies = sorted({currency for pair in pairs for currency in pair})
     hang_on_them = dict.fromkeys(
         state.last_part(key)
@@ -317,7 +322,8 @@ def _look_at_valued(
         account: state.Account | None = ledger.get(state.account_key(account_id))
         if account is None:
             continue  # it has moved
-        moved = AccountDay(ledger, policies, account_id, account, today).exposure() != account.shown
+        shown = AccountDay(ledger, policies, account_id, account, today)
+        moved = shown.exposure() != account.shown or shown.limit_hangs_on_rates()
         if moved or account.held_orders:
             _look_at(ledger, account_id, event, policies, effects)
     for group_id in dict.fromkeys(
@@ -358,17 +364,21 @@ def _look_at_group(
 
 
 def _forget(ledger: Ledger, today: Day, remember_days: int) -> None:
-    """Drop documents that closed long enough ago; one that was opened again since stays."""
+    """Drop documents that closed long enough ago; one that was opened again since stays, and one
+    that the policy by now remembers for longer has its turn later.
+    """
     for key, document_keys in list(ledger.scan(*state.forget_until(today))):
         ledger.delete(key)
         for document_key in document_keys:
             document = ledger.get(document_key)
-            if (
-                document is not None
-                and document.closed_on is not None
-                and document.closed_on + remember_days <= today
-            ):
+            if document is None or document.closed_on is None:
+                continue
+            forget_on = document.closed_on + remember_days
+            if forget_on <= today:
                 ledger.delete(document_key)
+            else:
+                later = state.forgotten_later(key, forget_on)
+                ledger.put(later, [*(ledger.get(later) or []), document_key])
 
 
 def today_of(ledger: Ledger, event: Event) -> Day:

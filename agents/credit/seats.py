@@ -17,11 +17,12 @@ import msgspec
 from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
-from agents.credit import state
+from agents.credit import merging, state
 from agents.credit.case import Case, outgoing_id
-from agents.credit.effects import AccountLeft, Effect, Forward, Sent, Standing
+from agents.credit.effects import Effect, Forward, Sent, Standing
 from agents.credit.group_books import GroupBooks
-from agents.credit.settlement import settle, settle_group
+from agents.credit.moving import enter_group, leave_group, send, take_out
+from agents.credit.settlement import close_group, settle, settle_group
 from agents.credit.stamps import supersedes
 from schemas.events import (
     BY_NAME,
@@ -34,10 +35,8 @@ from schemas.events import (
     CustomerUpserted,
     Day,
     Event,
-    MovedEntry,
 )
 
-_ENTRIES_PER_PART = 500
 _OF_THE_CUSTOMER = (CustomerUpserted, CreditLimitChanged, CustomerBlocked, CustomerUnblocked)
 """What says something of a customer, not of its documents."""
 _NOTHING = Standing("", 0, 0)
@@ -74,6 +73,9 @@ def redirect(
         else:
             _recall(ledger, seat, event, sent, effects)
     else:
+        if isinstance(event, AccountMoved):
+            seat.absorbed += merging.absorbed_with(event)
+            ledger.put(state.seat_key(customer_id), seat)
         effects.append(Forward(seat.group_id, _to_group(seat, sent), event))
     return True
 
@@ -83,17 +85,18 @@ def merge(ledger: Ledger, event: CustomersMerged, sent: Sent, effects: list[Effe
     customer_id, survivor = event.merged_customer_id, event.customer_id
     seat: state.Seat | None = ledger.get(state.seat_key(customer_id))
     account: state.Account | None = ledger.get(state.account_key(customer_id))
+    kept = account or seat
     if seat is not None and seat.recalled:
         _let_wait(ledger, seat, event, sent)
-    elif seat is not None and seat.group_id:
-        _recall(ledger, seat, event, sent, effects)
-    elif seat is not None:
+    elif seat is not None and seat.merged_into:
         if seat.merged_into != survivor:
             _refuse_merger(event, f"was merged into {seat.merged_into!r} already", effects)
-    elif account is not None and survivor in account.absorbed:
+    elif kept is not None and survivor in kept.absorbed:
         _refuse_merger(event, f"has {survivor!r} in it: it was merged the other way", effects)
+    elif seat is not None:
+        _recall(ledger, seat, event, sent, effects)
     else:
-        _send(ledger, event, customer_id, account, survivor, Sent(), effects, into=survivor)
+        send(ledger, event, customer_id, account, survivor, Sent(), effects, into=survivor)
         seat = state.Seat(
             merged_into=survivor,
             currency="" if account is None else account.currency,
@@ -116,30 +119,46 @@ def customer_of(event: Event) -> str:
 def hand_back(
     ledger: Ledger,
     policies: PolicyBook,
-    event: AccountRecalled,
+    event: AccountRecalled | CustomersMerged,
+    sent: Sent,
     today: Day,
     effects: list[Effect],
 ) -> None:
     """Send a member's account back to the customer's own partition; its room is the group's again.
 
-    The group's figures from now on are without it; what it had approved stays approved.
+    A member that is merged into another member leaves no room: its account is taken in here, and
+    what goes back is an account with nothing in it.
     """
-    account: state.Account | None = ledger.get(state.account_key(event.customer_id))
-    if account is None or account.group_id != event.group_id:
-        refuse_stray(event, event.group_id, effects)
+    customer_id = customer_of(event)
+    account: state.Account | None = ledger.get(state.account_key(customer_id))
+    if account is None or account.group_id != sent.group_id:
+        refuse_stray(event, sent.group_id, effects)
         return
-    group = GroupBooks(ledger, policies, event.group_id, event, today)
-    for currency, book in account.books.items():
-        group.add(book, currency, -1)
-    for key, _ in list(ledger.scan(*state.held_range(event.customer_id))):
-        order_id = state.last_part(key)
-        order = ledger.get(state.order_key(event.customer_id, order_id))
-        group.count_held(event.customer_id, order_id, order, -1)
-    group.rank_all(event.customer_id, reserves=False)
-    group.group.members -= 1
-    ledger.delete(state.member_key(event.group_id, event.customer_id))
-    _send(ledger, event, event.customer_id, account, event.customer_id, Sent(), effects)
-    settle_group(group, effects)
+    group = GroupBooks(ledger, policies, sent.group_id, event, today)
+    leave_group(group, customer_id, account)
+    into = event.customer_id if isinstance(event, CustomersMerged) else ""
+    if ledger.get(state.member_key(sent.group_id, into)) is None:
+        settle_group(group, effects)
+    else:
+        moved = AccountMoved(
+            event_id=event.event_id,
+            occurred_at=event.occurred_at,
+            customer_id=customer_id,
+            part=1,
+            parts=1,
+            entries=take_out(ledger, customer_id, account, effects),
+            into_customer_id=into,
+        )
+        case = Case(ledger, policies, into, event, today, effects, group)
+        case.begin()
+        case.age()
+        merging.absorb(case, moved)
+        settle(case)
+        account = state.Account(
+            currency=account.currency, sequence=account.sequence, absorbed=account.absorbed
+        )
+        ledger.put(state.account_key(customer_id), account)
+    send(ledger, event, customer_id, account, customer_id, Sent(), effects)
 
 
 def take_in(
@@ -167,16 +186,18 @@ def take_in(
     case.before = _NOTHING
     case.age()
     case.rebuild_agenda()
+    # What it came for is next, perhaps another limit, or another group: nothing is released before.
     if sent.group_id:
-        case.account.group_id = sent.group_id
-        _enter_group(case, GroupBooks(ledger, policies, sent.group_id, event, today))
-    if sent.group_id or ledger.get(state.seat_key(customer_id)) is None:
+        group = GroupBooks(ledger, policies, sent.group_id, event, today)
+        enter_group(case, group)
+        case.close()
+        close_group(group, effects)
+    elif ledger.get(state.seat_key(customer_id)) is None:
         settle(case)
-        return
-    # What it was called back for comes next, perhaps another group: nothing is released before.
-    case.close()
-    ledger.delete(state.seat_key(customer_id))
-    yield from _those_that_waited(ledger, customer_id)
+    else:
+        case.close()
+        ledger.delete(state.seat_key(customer_id))
+        yield from _those_that_waited(ledger, customer_id)
 
 
 def refuse_stray(event: Event, group_id: str, effects: list[Effect]) -> None:
@@ -204,13 +225,14 @@ def _joins(
     """Send the account of a customer who joins a group there, the event behind it."""
     if not isinstance(event, CustomerUpserted) or not event.group_id:
         return False
-    if account is not None and event.occurred_at < account.master.at:
+    seat = state.Seat(group_id=event.group_id)
+    if account is not None:
+        seat.master = state.Stamp(account.master.at, list(account.master.event_ids))
+        seat.absorbed = list(account.absorbed)
+    if not supersedes(seat.master, event):
         return False
-    seat = state.Seat(
-        group_id=event.group_id, master=state.Stamp(event.occurred_at, [event.event_id])
-    )
     to_group = _to_group(seat, sent)
-    _send(ledger, event, event.customer_id, account, seat.group_id, to_group, effects)
+    send(ledger, event, event.customer_id, account, seat.group_id, to_group, effects)
     ledger.put(state.seat_key(event.customer_id), seat)
     effects.append(Forward(seat.group_id, to_group, event))
     return True
@@ -251,14 +273,16 @@ def _forward_to_survivor(event: Event, sent: Sent, survivor: str, effects: list[
 def _recall(
     ledger: Ledger, seat: state.Seat, event: Event, sent: Sent, effects: list[Effect]
 ) -> None:
-    """Ask the group for the account; the event waits for it."""
+    """Ask the group for the account; the event waits for it. A merger asks for itself."""
     customer_id = customer_of(event)
-    recall = AccountRecalled(
-        event_id=outgoing_id(customer_id, 0, event.event_id, "recall"),
-        occurred_at=event.occurred_at,
-        customer_id=customer_id,
-        group_id=seat.group_id,
-    )
+    recall = event
+    if not isinstance(event, CustomersMerged):
+        recall = AccountRecalled(
+            event_id=outgoing_id(customer_id, 0, event.event_id, "recall"),
+            occurred_at=event.occurred_at,
+            customer_id=customer_id,
+            group_id=seat.group_id,
+        )
     effects.append(Forward(seat.group_id, Sent(seat.group_id), recall))
     seat.recalled = True
     _let_wait(ledger, seat, event, sent)
@@ -267,61 +291,6 @@ def _recall(
 def _refuse_merger(event: CustomersMerged, why: str, effects: list[Effect]) -> None:
     detail = f"customer {event.merged_customer_id!r} {why}"
     effects.append(Refusal("merged_already", "merged_customer_id", detail))
-
-
-def _send(
-    ledger: Ledger,
-    cause: Event,
-    customer_id: str,
-    account: state.Account | None,
-    key: str,
-    sent: Sent,
-    effects: list[Effect],
-    into: str | None = None,
-) -> None:
-    """Take an account out of the ledger and forward it, in parts; an unknown one as an empty
-    part.
-    """
-    entries: list[MovedEntry] = []
-    sequence = 0
-    if account is not None:
-        account.sequence += 1
-        sequence = account.sequence
-        effects.append(
-            AccountLeft(customer_id, Standing(account.currency, account.shown, account.held_orders))
-        )
-        account.shown = 0
-        for entry, value in list(ledger.scan(*state.account_range(customer_id))):
-            if state.moves_with_account(entry):
-                _, _, own_key = entry.partition(state.NUL)
-                entries.append(MovedEntry(key=own_key, value=state.to_json(value)))
-                ledger.delete(entry)
-    parts = max(-(-len(entries) // _ENTRIES_PER_PART), 1)
-    for part in range(1, parts + 1):
-        moved = AccountMoved(
-            event_id=outgoing_id(customer_id, sequence, cause.event_id, f"moved {part}"),
-            occurred_at=cause.occurred_at,
-            customer_id=customer_id,
-            part=part,
-            parts=parts,
-            entries=entries[(part - 1) * _ENTRIES_PER_PART : part * _ENTRIES_PER_PART],
-            into_customer_id=into,
-        )
-        effects.append(Forward(key, sent, moved))
-
-
-def _enter_group(case: Case, group: GroupBooks) -> None:
-    """Count what a new member has with the group's."""
-    case.group = group
-    for currency, book in case.account.books.items():
-        group.add(book, currency, 1)
-    for key, _ in list(case.ledger.scan(*state.held_range(case.account_id))):
-        order_id = state.last_part(key)
-        order = case.ledger.get(state.order_key(case.account_id, order_id))
-        group.count_held(case.account_id, order_id, order, 1)
-    group.rank_all(case.account_id)
-    group.group.members += 1
-    case.ledger.put(state.member_key(group.group_id, case.account_id), True)
 
 
 def _let_wait(ledger: Ledger, seat: state.Seat, event: Event, sent: Sent) -> None:

@@ -28,8 +28,10 @@ def settle(case: Case) -> None:
 def settle_group(group: GroupBooks, effects: list[Effect], own: Case | None = None) -> None:
     """End an event of a group, or of the member whose case is `own`."""
     group.begin()
+    if group.group.joined:
+        group.room_changed, group.group.joined = True, False
     cases = {} if own is None else {own.account_id: own}
-    if group.room_changed or group.exact_exposure() < group.exposure_before:
+    if group.may_have_grown():
         _recheck_members(group, effects, cases)
     elif own is not None:
         recheck_held_orders(own)
@@ -38,6 +40,11 @@ def settle_group(group: GroupBooks, effects: list[Effect], own: Case | None = No
             raise_and_clear_alerts(case)
             case.close()
     raise_and_clear_group_alerts(group, effects)
+    close_group(group, effects)
+
+
+def close_group(group: GroupBooks, effects: list[Effect]) -> None:
+    """Store the group, and say that its figures may be others now."""
     group.group.shown = group.exposure()
     group.ledger.put(state.group_key(group.group_id), group.group)
     effects.append(GroupTouched(group.group_id))

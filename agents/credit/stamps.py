@@ -8,15 +8,21 @@ from agents.credit import state
 from schemas.events import Event
 
 
-def supersedes(stamp: state.Stamp, event: Event) -> bool:
-    """Whether the event is newer than what stands, and from now on stands. A repeat is not."""
-    if event.occurred_at < stamp.at:
-        return False
+def is_news(stamp: state.Stamp, event: Event) -> bool:
+    """Whether the event is newer than what stands. Of one instant the later one to arrive is; a
+    repeat is not.
+    """
     if event.occurred_at == stamp.at:
-        if event.event_id in stamp.event_ids:
-            return False
-        stamp.event_ids.append(event.event_id)
-        return True
-    stamp.at = event.occurred_at
-    stamp.event_ids = [event.event_id]
+        return event.event_id not in stamp.event_ids
+    return event.occurred_at > stamp.at
+
+
+def supersedes(stamp: state.Stamp, event: Event) -> bool:
+    """The same, and from now on the event is what stands."""
+    if not is_news(stamp, event):
+        return False
+    if event.occurred_at > stamp.at:
+        stamp.at = event.occurred_at
+        stamp.event_ids = []
+    stamp.event_ids.append(event.event_id)
     return True

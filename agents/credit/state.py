@@ -95,11 +95,13 @@ class Pace(Record):
 
 
 class Counting(Record):
-    """The terms by which an account's documents were counted."""
+    """The terms by which an account's documents were counted, and by which it watches rates."""
 
     net_of_vat: bool = False
     shipping_horizon_days: int | None = None
     small_balance: str = ""
+    currency: str | None = None
+    fx_pivot: str = ""
 
 
 class Account(Record):
@@ -194,6 +196,8 @@ class Group(Record):
     shown: Minor = 0
     ranked: bool = False
     """Orders of members that reserve are indexed by age."""
+    joined: bool = False
+    """A member has come, and the event that it came with is next: that looks at held orders."""
 
 
 class Seat(Record):
@@ -213,6 +217,8 @@ class Seat(Record):
     cause_event_id: str = ""
     changed_at: Instant = 0
     """Of the merger: what is said last of a customer who is none any more."""
+    absorbed: list[str] = []
+    """Customers that were merged into this one, who is a member of the group."""
 
 
 class Cancel(Record):
@@ -249,8 +255,8 @@ class Order(Record):
     delivered_all: bool = False
     cancels: list[Cancel] = []
     cancelled_all: bool = False
-    invoiced: Minor = 0
-    invoiced_currency: str = ""
+    invoiced: dict[str, Minor] = {}
+    """What invoices took over from it, by their currency."""
     final_invoices: int = 0
     status: str = ""
     """What the last decision said; empty before the first."""
@@ -272,7 +278,7 @@ class Order(Record):
         """Some of it is out or invoiced, and so exposure already, before the order passes: it
         passes when all of the exposure fits, however little is left to reserve.
         """
-        return self.delivered_all or self.delivered > 0 or self.invoiced > 0
+        return self.delivered_all or self.delivered > 0 or any(self.invoiced.values())
 
 
 class InvoicedPart(Record):
@@ -290,6 +296,19 @@ class Dispute(Record):
     outcome: str = ""
     credited: Minor | None = None
     known: bool = False
+    resolved: Stamp = msgspec.field(default_factory=Stamp)
+
+
+class Applied(Record):
+    """Cleared money and credit notes in one currency set against an invoice, whether it can take
+    them or not.
+    """
+
+    amount: Minor = 0
+    credited: Minor = 0
+    """The part of it that came from credit notes."""
+    booked_excess: Minor = 0
+    """What of it the invoice cannot take."""
 
 
 class Invoice(Record):
@@ -301,18 +320,12 @@ class Invoice(Record):
     parts: list[InvoicedPart] = []
     final_for_order: bool = False
     revision: int = 0
-    applied: Minor = 0
-    """Cleared money and credit notes set against it, in `applied_currency`, whether it can take
-    them or not.
-    """
-    applied_currency: str = ""
-    credited: Minor = 0
-    """The part of `applied` that came from credit notes."""
+    applied: dict[str, Applied] = {}
+    """By currency."""
     cancelled: bool = False
     written_off: bool = False
     disputes: dict[str, Dispute] = {}
     booked_open: Minor = 0
-    booked_excess: Minor = 0
     booked_due: Minor = 0
     """What of it stands in the due index: open and not contested."""
     closed_on: Day | None = None
@@ -545,6 +558,11 @@ def agenda_until(day: Day) -> tuple[str, str]:
 
 def forget_key(day: Day, account_id: str, sequence: int) -> str:
     return f"\0x{day:08d}\0{account_id}\0{sequence}"
+
+
+def forgotten_later(forget_key: str, day: Day) -> str:
+    """The same entry of the agenda on another day."""
+    return f"{NUL}x{day:08d}{forget_key[10:]}"
 
 
 def forget_until(day: Day) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from credit.worlds import histories
+from credit.one_customer import histories
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import csv, parquet

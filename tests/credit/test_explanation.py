@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from credit.worlds import CUSTOMER, histories
+from credit.one_customer import CUSTOMER, histories
 from hypothesis import given
 
 from agents.credit import reasons

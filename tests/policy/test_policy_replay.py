@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import hypothesis
-from credit.worlds import DAY, START, histories
+from credit.one_customer import DAY, START, histories
 from hypothesis import given
 from hypothesis import strategies as st
 from policy.policy_texts import documents, policy, toml_of
