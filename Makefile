@@ -7,6 +7,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+MUTANTS := .venv-mutants
 SOURCES := streams agents schemas benchmarks tests
 # A uv that is on the PATH, else the one that `setup` puts into .venv.
 UV = $$(command -v uv || echo $(BIN)/uv)
@@ -15,7 +16,7 @@ UV = $$(command -v uv || echo $(BIN)/uv)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint types walls schemas test test-fast check demo bench lock clean
+.PHONY: help setup format lint types walls schemas test test-fast check mutants demo bench lock clean
 
 help: ## This list
 	@$(PYTHON) -c 'import re; [print(f"  make {n:10} {t}") for n, t in re.findall(r"^(\S+):.*?## (.*)$$", open("Makefile").read(), re.M)]'
@@ -55,6 +56,18 @@ test-fast: setup ## Only the pure tests: no broker, no engine, seconds
 
 check: test ## What CI runs
 
+mutants: setup $(MUTANTS)/.installed ## Whether tests notice changed credit rules (long; ARGS="agents.credit.alerts.*": a part)
+	@rm -rf mutants
+	PATH="$(CURDIR)/$(MUTANTS)/bin:$$PATH" PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 \
+		nice -n 15 mutmut run $(ARGS)
+	@$(MUTANTS)/bin/python tests/credit/mutants_score.py
+
+$(MUTANTS)/.installed: requirements.lock pyproject.toml
+	@test -x $(MUTANTS)/bin/python || $(BIN)/python -m venv $(MUTANTS)
+	@$(UV) pip install --quiet --python $(MUTANTS)/bin/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(MUTANTS)/bin/python --group mutants
+	@touch $@
+
 demo: setup ## Two years of real receivables through real Kafka into ClickHouse
 	$(BIN)/headroom demo $(ARGS)
 
@@ -67,4 +80,4 @@ lock: setup ## Resolve the dependencies anew: requirements.lock and the embedded
 	$(BIN)/python -m streams.embedded.maven lock
 
 clean: ## Remove what was made here; downloads in the user's cache stay
-	rm -rf $(VENV) .headroom .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MUTANTS) mutants .headroom .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
