@@ -40,7 +40,7 @@ _LOT_RECORDS = 1000
 _LISTEN_SECONDS = 0.05
 _CLOSED_SECONDS = 0.005
 _ASK_SECONDS = 10.0
-_OF_NO_HELP_TO_WAIT = frozenset(
+OF_NO_HELP_TO_WAIT = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -325,7 +325,7 @@ class Fetch:
         """Go on from the first record that there is when the wanted one is gone; the lane says
         whether it can do without.
         """
-        if error.code() in _OF_NO_HELP_TO_WAIT:
+        if error.code() in OF_NO_HELP_TO_WAIT:
             stop_the_process(f"{topic} cannot be read: {error.str()}")
         reading = None if topic is None or partition is None else readings.get(TP(topic, partition))
         if error.code() != KafkaError._AUTO_OFFSET_RESET or reading is None:  # noqa: SLF001
@@ -354,7 +354,7 @@ class Fetch:
             try:
                 return question()
             except KafkaException as error:
-                if self._stopping or cause_of(error).code() in _OF_NO_HELP_TO_WAIT:
+                if self._stopping or cause_of(error).code() in OF_NO_HELP_TO_WAIT:
                     raise
                 self._complain("asking for offsets: %s", cause_of(error).str())
                 time.sleep(_CLOSED_SECONDS)

@@ -21,14 +21,16 @@ from concurrent.futures import Executor
 from typing import Any
 
 import faust
+from confluent_kafka import KafkaException
 from faust.types import TP
 
 from streams.fast_lane.fail_stop import fail_stop
-from streams.fast_lane.fetch import Fetched
+from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Fetched
 from streams.fast_lane.partition import Batch, Partition, unseen
 from streams.fast_lane.restore import OpeningAbandonedError
 from streams.fast_lane.transaction import CommitError
 from streams.fast_lane.transport import BatchTransport, consumer_of, let_read_again
+from streams.kafka_client import cause_of
 from streams.metrics import Metrics, partition_label
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ _STEP_RECORDS = (16, 4096)
 _READ_AHEAD_SHARE = 8
 """An eighth of what may be in flight may wait for the agent; more would only take memory."""
 _CLOSE_SECONDS = 20.0
+_OPEN_AGAIN_SECONDS = 0.5
 
 OpenPartition = Callable[[TP, Callable[[], bool]], Partition]
 """Makes a partition ready; runs in a thread and may wait. The second argument says whether it is
@@ -255,9 +258,19 @@ class Lane:
             return tp not in self._wanted
 
         try:
-            partition = await loop.run_in_executor(
-                self._executor, self._open_partition, tp, abandoned
-            )
+            partition = None
+            while partition is None:
+                try:
+                    partition = await loop.run_in_executor(
+                        self._executor, self._open_partition, tp, abandoned
+                    )
+                except KafkaException as error:
+                    # A client may not find its way back to the brokers; the next attempt has new
+                    # ones.
+                    if cause_of(error).code() in OF_NO_HELP_TO_WAIT:
+                        raise
+                    logger.warning("%s-%s cannot be opened yet: %s", *tp, cause_of(error).str())
+                    await asyncio.sleep(_OPEN_AGAIN_SECONDS)
         except OpeningAbandonedError:
             return
         finally:
