@@ -138,7 +138,7 @@ class Member:
     is_ready: Callable[[], bool]
     stuck_for: Callable[[], float]
     stop: Callable[[], Awaitable[None]]
-    close: Callable[[], None]
+    close: Callable[[], object]
 
 
 def member(name: str, app: faust.App, lane: PassLane | LedgerLane) -> Member:
@@ -168,7 +168,6 @@ class LedgerLane:
         self.outlet = Outlet(
             producer_config(settings), wiring.metrics.decision_latency_seconds.observe
         )
-        self._group = _GroupOf(settings, self._app_id)
         self._tell_group = CommitOffset(app)
         self.lane = _lane(wiring, app, [source], self._open)
 
@@ -177,7 +176,7 @@ class LedgerLane:
         settings = self._wiring.settings
         if abandoned():
             raise OpeningAbandonedError
-        guarantee = self._guarantee(self._group.transactions(tp))
+        guarantee = self._guarantee(_transactions(settings, self._app_id, tp))
         store = PartitionStore(
             state_directory(settings, self._app_id) / str(tp.partition),
             self._codec,
@@ -215,17 +214,24 @@ class LedgerLane:
 
     def close(self) -> None:
         self.outlet.close()
-        self._group.close()
 
 
 class PassLane:
     """The lane of an agent without state."""
 
     def __init__(self, wiring: Wiring, app: faust.App, *, sources: Collection[str]) -> None:
-        self._wiring = wiring
-        self._commit_offset = CommitOffset(app)
-        self._outlet = Outlet(producer_config(wiring.settings))
-        self._group = _GroupOf(wiring.settings, str(app.conf.id))
+        settings, executor, app_id = wiring.settings, wiring.executor, str(app.conf.id)
+        self._guarantee: Callable[[TP], PassGuarantee]
+        if settings.guarantee == "exactly_once":
+            group = Consumer({**client_config(settings), "group.id": app_id})
+            self._guarantee = lambda tp: InTransaction(
+                _transactions(settings, app_id, tp, group.consumer_group_metadata()), executor
+            )
+            self.close: Callable[[], object] = group.close
+        else:
+            outlet, commit_offset = Outlet(producer_config(settings)), CommitOffset(app)
+            self._guarantee = lambda tp: AcknowledgedFirst(outlet, commit_offset, tp, executor)
+            self.close = outlet.close
         self.lane = _lane(wiring, app, sources, self._open)
 
     def _open(self, tp: TP, abandoned: Callable[[], bool]) -> PassPartition:
@@ -233,39 +239,17 @@ class PassLane:
             raise OpeningAbandonedError
         return PassPartition(tp, self._guarantee(tp))
 
-    def _guarantee(self, tp: TP) -> PassGuarantee:
-        executor = self._wiring.executor
-        if self._wiring.settings.guarantee == "exactly_once":
-            return InTransaction(self._group.transactions(tp), executor)
-        return AcknowledgedFirst(self._outlet, self._commit_offset, tp, executor)
 
-    def close(self) -> None:
-        self._outlet.close()
-        self._group.close()
-
-
-class _GroupOf:
-    """The consumer group of an agent, for transactions that commit its offsets.
-
-    What fences is the transactional id, not the generation of a member, so no member is needed.
-    """
-
-    def __init__(self, settings: Settings, app_id: str) -> None:
-        self._settings = settings
-        self._app_id = app_id
-        self._consumer = Consumer({**client_config(settings), "group.id": app_id})
-
-    def transactions(self, tp: TP) -> Transactions:
-        """Fence whoever had the partition."""
-        return Transactions(
-            producer_config(self._settings),
-            transactional_id=f"{self._app_id}-{tp.topic}-{tp.partition}",
-            group_metadata=self._consumer.consumer_group_metadata(),
-            source=(tp.topic, tp.partition),
-        )
-
-    def close(self) -> None:
-        self._consumer.close()
+def _transactions(
+    settings: Settings, app_id: str, tp: TP, group_metadata: Any = None
+) -> Transactions:
+    """Fence whoever had the partition."""
+    return Transactions(
+        producer_config(settings),
+        transactional_id=f"{app_id}-{tp.topic}-{tp.partition}",
+        source=(tp.topic, tp.partition),
+        group_metadata=group_metadata,
+    )
 
 
 def _lane(wiring: Wiring, app: faust.App, topics: Collection[str], opener: Any) -> Lane:

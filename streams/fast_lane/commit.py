@@ -89,17 +89,15 @@ class Guarantee(Protocol):
         ...
 
 
-class EffectivelyOnce:
-    """Events at once, state and offset behind them in one fenced transaction."""
+class _StateInTransaction:
+    """State and its offset in one fenced transaction, once the events that left have landed; with
+    it go those that were held.
+    """
 
-    def __init__(self, outlet: Outlet, transactions: Transactions, changelog: str) -> None:
-        self._outlet = outlet
+    def __init__(self, transactions: Transactions, changelog: str) -> None:
         self._transactions = transactions
         self._changelog = changelog
         self.flight = Flight()
-
-    def send(self, outgoing: Outgoing) -> None:
-        self._outlet.send(outgoing, self.flight)
 
     def seal(self) -> Flight:
         flight, self.flight = self.flight, Flight()
@@ -115,25 +113,30 @@ class EffectivelyOnce:
     ) -> int:
         flight.wait()
         return self._transactions.write(
-            next_offset, latest, changelog=self._changelog, changes=changes
+            next_offset, [*flight.held, *latest], changelog=self._changelog, changes=changes
         )
 
 
-class ExactlyOnce:
-    """Events, state and offset in one fenced transaction."""
+class EffectivelyOnce(_StateInTransaction):
+    """Events at once, state and offset behind them."""
+
+    def __init__(self, outlet: Outlet, transactions: Transactions, changelog: str) -> None:
+        super().__init__(transactions, changelog)
+        self._outlet = outlet
+
+    def send(self, outgoing: Outgoing) -> None:
+        self._outlet.send(outgoing, self.flight)
+
+
+class ExactlyOnce(_StateInTransaction):
+    """Events, state and offset together."""
 
     def __init__(self, answered: Answered, transactions: Transactions, changelog: str) -> None:
+        super().__init__(transactions, changelog)
         self._answered = answered
-        self._transactions = transactions
-        self._changelog = changelog
-        self.flight = Flight()
 
     def send(self, outgoing: Outgoing) -> None:
         self.flight.hold(outgoing)
-
-    def seal(self) -> Flight:
-        flight, self.flight = self.flight, Flight()
-        return flight
 
     def commit(
         self,
@@ -142,9 +145,7 @@ class ExactlyOnce:
         next_offset: int,
         latest: Sequence[Outgoing],
     ) -> int:
-        end = self._transactions.write(
-            next_offset, [*flight.held, *latest], changelog=self._changelog, changes=changes
-        )
+        end = super().commit(flight, changes, next_offset, latest)
         now = time.time()
         for outgoing in flight.held:
             if outgoing.answers:

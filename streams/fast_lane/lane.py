@@ -221,7 +221,7 @@ class Lane:
             self._fetch.start()
         logger.info("%s: %s partitions assigned", self.app.conf.id, len(wanted))
         for tp, partition in self._partitions.items():
-            self._fetch.open(tp, partition.next_offset)
+            self._read(tp, partition)
         for tp in sorted(wanted - self._partitions.keys()):
             self._opening[tp] = asyncio.create_task(self._open(tp))
 
@@ -280,9 +280,13 @@ class Lane:
             return
         self._metrics.recovery_seconds.observe(time.monotonic() - started)
         self._partitions[tp] = partition
+        self._read(tp, partition)
         if again:
-            let_read_again(self.app, tp)
             logger.info("%s-%s goes on", *tp)
+
+    def _read(self, tp: TP, partition: Partition) -> None:
+        """Read on from where the partition stands, be that before what was read last."""
+        let_read_again(self.app, tp)
         self._fetch.open(tp, partition.next_offset)
 
     async def _finish_opening(self) -> None:

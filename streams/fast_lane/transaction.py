@@ -38,15 +38,23 @@ class CommitError(HeadroomError):
 
 
 class Transactions:
-    """Opening fences the former owner, and waits as long as the brokers take."""
+    """Opening fences the former owner, and waits as long as the brokers take.
+
+    Args:
+        config: of the client.
+        transactional_id: names the partition.
+        source: topic and partition that the offsets are of.
+        group_metadata: of the consumer group that offsets go to; not needed where they stand in a
+            changelog. What fences is the transactional id, so it need be no member's.
+    """
 
     def __init__(
         self,
         config: Mapping[str, Any],
         *,
         transactional_id: str,
-        group_metadata: Any,
         source: tuple[str, int],
+        group_metadata: Any = None,
     ) -> None:
         self._name = transactional_id
         self._group_metadata = group_metadata

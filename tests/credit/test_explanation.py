@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from credit.journals import DAY, Journal
 from credit.one_customer import CUSTOMER, histories
 from hypothesis import given
 
@@ -11,13 +10,11 @@ from agents.credit import reasons
 from agents.credit.explanation import Explanation, Witness
 from agents.journal.entries import Entry
 from agents.policy_file import load_policy
-from agents.simulate import Simulation, business_day
+from agents.simulate import Simulation
 from schemas import events as ev
-from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import Event, OrderDecision
 
 POLICY = load_policy(None)
-_DAY = 20_000
 
 
 def explained(history: list[Event], order_id: str) -> list[Explanation]:
@@ -30,42 +27,6 @@ def decided(history: list[Event], order_id: str) -> list[OrderDecision]:
     simulation = Simulation(POLICY)
     effects = [effect for event in history for effect in simulation.feed(event)]
     return [one for one in effects if isinstance(one, OrderDecision) and one.order_id == order_id]
-
-
-class _History(list[Event]):
-    def add(self, kind: Any, customer_id: str = CUSTOMER, **fields: Any) -> None:
-        number = len(self)
-        at = _DAY * MICROSECONDS_PER_DAY + number
-        if kind is not ev.CreditGroupUpserted:
-            fields["customer_id"] = customer_id
-        self.append(kind(event_id=f"e-{number}", occurred_at=at, **fields))
-
-    def customer(self, limit: int | None, customer_id: str = CUSTOMER, **fields: Any) -> None:
-        self.add(ev.CustomerUpserted, customer_id, currency="EUR", credit_limit=limit, **fields)
-
-    def order(self, order_id: str, amount: int, customer_id: str = CUSTOMER) -> None:
-        self.add(ev.OrderPlaced, customer_id, order_id=order_id, amount=amount, currency="EUR")
-
-    def invoice(self, invoice_id: str, amount: int, due_in: int = 30, **fields: Any) -> None:
-        self.add(
-            ev.InvoiceIssued,
-            invoice_id=invoice_id,
-            amount=amount,
-            currency="EUR",
-            issued_on=_DAY + min(due_in, 0),
-            due_on=_DAY + due_in,
-            **fields,
-        )
-
-    def pay(self, payment_id: str, amount: int, invoice_id: str) -> None:
-        self.add(
-            ev.PaymentReceived,
-            payment_id=payment_id,
-            amount=amount,
-            currency="EUR",
-            value_on=_DAY,
-            allocations=[ev.Allocation(invoice_id=invoice_id, amount=amount)],
-        )
 
 
 @given(histories())
@@ -106,7 +67,7 @@ def _paid(history: list[Event], amount: int) -> Event:
         payment_id="P-paid",
         amount=amount,
         currency="EUR",
-        value_on=_DAY,
+        value_on=DAY,
         allocations=[],
     )
 
@@ -121,7 +82,7 @@ def _others_wait(history: list[Event], order_id: str) -> bool:
 
 
 def test_the_sentence_says_what_to_pay_or_how_far_to_raise_the_limit() -> None:
-    history = _History([business_day(_DAY)])
+    history = Journal()
     history.customer(1_000_00)
     history.invoice("I-1", 700_00)
     history.order("O-1", 512_40)
@@ -131,11 +92,11 @@ def test_the_sentence_says_what_to_pay_or_how_far_to_raise_the_limit() -> None:
         "the order asks for 512.40 EUR; of the limit of 1000.00 EUR 700.00 EUR is used"
     )
     assert obstacle.remedy == "pay 212.40 EUR or raise the limit to 1212.40 EUR"
-    assert found.looked_on == _DAY
+    assert found.looked_on == DAY
 
 
 def test_the_documents_that_counted_are_named_with_the_events_that_made_them() -> None:
-    history = _History([business_day(_DAY)])
+    history = Journal()
     history.customer(2_000)
     history.order("O-0", 300)
     history.invoice("I-1", 500)
@@ -153,7 +114,7 @@ def test_the_documents_that_counted_are_named_with_the_events_that_made_them() -
 
 
 def test_each_order_released_by_one_payment_is_explained_as_it_stood_then() -> None:
-    history = _History([business_day(_DAY)])
+    history = Journal()
     history.customer(1_000)
     history.invoice("I-1", 1_000)
     history.order("O-1", 300)
@@ -165,8 +126,8 @@ def test_each_order_released_by_one_payment_is_explained_as_it_stood_then() -> N
 
 
 def test_an_order_of_a_group_is_explained_with_the_other_members() -> None:
-    history = _History([business_day(_DAY)])
-    history.add(ev.CreditGroupUpserted, group_id="G", currency="EUR", credit_limit=1_000)
+    history = Journal()
+    history.say(ev.CreditGroupUpserted, group_id="G", currency="EUR", credit_limit=1_000)
     history.customer(5_000, group_id="G")
     history.customer(5_000, "C-2", group_id="G")
     history.order("O-9", 800, "C-2")
@@ -183,13 +144,13 @@ def test_an_order_of_a_group_is_explained_with_the_other_members() -> None:
 
 
 def test_an_order_that_came_with_a_merged_customer_is_found_under_its_own_id() -> None:
-    history = _History([business_day(_DAY)])
+    history = Journal()
     history.customer(1_000)
     history.customer(1_000, "C-2")
     history.order("O-1", 100)
     history.order("O-1", 200, "C-2")
-    history.add(ev.CustomersMerged, merged_customer_id="C-2", by="ann", reason="one firm")
-    history.add(ev.OrderCancelled, "C-2", order_id="O-1")
+    history.say(ev.CustomersMerged, merged_customer_id="C-2", by="ann", reason="one firm")
+    history.say(ev.OrderCancelled, "C-2", order_id="O-1")
     found = {(one.customer_id, one.order_id): one for one in explained(history, "O-1")}
     assert set(found) == {("C-1", "O-1"), ("C-2", "O-1"), ("C-1", "C-2/O-1")}
     assert [r.decision.decision for r in found["C-2", "O-1"].rulings] == ["approved"]
@@ -199,4 +160,4 @@ def test_an_order_that_came_with_a_merged_customer_is_found_under_its_own_id() -
 
 
 def test_an_order_nobody_placed_has_no_explanation() -> None:
-    assert explained(_History([business_day(_DAY)]), "O-1") == []
+    assert explained(Journal(), "O-1") == []

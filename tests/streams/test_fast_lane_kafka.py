@@ -50,7 +50,7 @@ class Place:
         self.admin = AdminClient(client_config(self.settings))
         self.make(self.journal, self.out, self.changelog)
         self.outlet = Outlet(producer_config(self.settings))
-        self._metadata = Consumer({**client_config(self.settings), "group.id": self.group})
+        self._group = Consumer({**client_config(self.settings), "group.id": self.group})
         self._stores: list[PartitionStore] = []
         producer = Producer(producer_config(self.settings))
         for n in range(50):
@@ -65,7 +65,6 @@ class Place:
         return Transactions(
             producer_config(self.settings),
             transactional_id=f"{self.group}-0",
-            group_metadata=self._metadata.consumer_group_metadata(),
             source=(self.journal, 0),
         )
 
@@ -98,13 +97,13 @@ class Place:
         store.write(snapshot.changes, changelog_offset=end, now=time.time())
         store.settle()
         told = TopicPartition(self.journal, 0, next_offset)
-        self._metadata.commit(offsets=[told], asynchronous=False)
+        self._group.commit(offsets=[told], asynchronous=False)
 
     def close(self) -> None:
         for store in self._stores:
             store.close()
         self.outlet.close()
-        self._metadata.close()
+        self._group.close()
 
 
 @pytest.fixture(params=["effectively_once", "exactly_once"])
