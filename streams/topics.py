@@ -6,17 +6,19 @@ records to another partition than before, another cleanup policy would throw rec
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
 
 from schemas.catalogue import TOPICS
 from streams.errors import HeadroomError
 from streams.settings import Settings
 
 _REQUEST_SECONDS = 30.0
+_LOOK_AGAIN_SECONDS = 0.05
 
 
 class TopicError(HeadroomError):
@@ -68,10 +70,7 @@ def diff(admin: AdminClient, specs: Iterable[TopicSpec]) -> list[Difference]:
         TopicError: the broker does not answer.
     """
     specs = list(specs)
-    try:
-        there = admin.list_topics(timeout=_REQUEST_SECONDS).topics
-    except KafkaException as error:
-        raise TopicError(f"topics cannot be listed: {_reason(error)}") from error
+    there = _listed(admin)
     configs = _configs(admin, [spec.name for spec in specs if spec.name in there])
     differences = []
     for spec in specs:
@@ -100,6 +99,8 @@ def diff(admin: AdminClient, specs: Iterable[TopicSpec]) -> list[Difference]:
 
 def apply(admin: AdminClient, specs: Iterable[TopicSpec]) -> list[str]:
     """Create the topics that are missing; the names of those that were. Others stay as they are.
+
+    Returns once the broker lists what it has made: it accepts a topic a moment before it knows it.
 
     Raises:
         TopicError: the broker refuses; topics that it accepted before that stay.
@@ -130,7 +131,23 @@ def apply(admin: AdminClient, specs: Iterable[TopicSpec]) -> list[str]:
                 refused.append(f"{name}: {_reason(error)}")
     if refused:
         raise TopicError(f"topics cannot be created: {'; '.join(refused)}")
+    _wait_until_listed(admin, {spec.name for spec in specs})
     return created
+
+
+def _wait_until_listed(admin: AdminClient, names: set[str]) -> None:
+    deadline = time.monotonic() + _REQUEST_SECONDS
+    while unlisted := names - _listed(admin).keys():
+        if time.monotonic() > deadline:
+            raise TopicError(f"made, but not listed by the broker: {', '.join(sorted(unlisted))}")
+        time.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _listed(admin: AdminClient) -> dict[str, TopicMetadata]:
+    try:
+        return admin.list_topics(timeout=_REQUEST_SECONDS).topics
+    except KafkaException as error:
+        raise TopicError(f"topics cannot be listed: {_reason(error)}") from error
 
 
 def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -67,6 +68,30 @@ def test_the_order_within_a_cleanup_policy_does_not_count(
 ) -> None:
     apply(admin, [changed(spec, cleanup_policy="compact,delete")])
     assert diff(admin, [changed(spec, cleanup_policy="delete, compact")]) == []
+
+
+class SlowToTell(AdminClient):
+    """A broker that accepts a topic a while before it lists it."""
+
+    hidden = 0
+
+    def create_topics(self, *args: Any, **settings: Any) -> Any:
+        self.hidden = 3
+        return super().create_topics(*args, **settings)
+
+    def list_topics(self, *args: Any, **settings: Any) -> Any:
+        listed = super().list_topics(*args, **settings)
+        if self.hidden:
+            self.hidden -= 1
+            listed.topics = {}
+        return listed
+
+
+@pytest.mark.connected
+def test_what_was_made_is_there_for_whoever_asks_next(kafka: str, spec: TopicSpec) -> None:
+    admin = SlowToTell({"bootstrap.servers": kafka})
+    assert apply(admin, [spec]) == [spec.name]
+    assert diff(admin, [spec]) == []
 
 
 @pytest.mark.connected
