@@ -24,6 +24,7 @@ VERBS = {
     "simulate": "The rules on a file of events, without Kafka.",
     "explain": "Why an order was decided so, and what would release it.",
     "backtest": "What another policy would have decided, on the journal.",
+    "reconcile": "Compare the journal with live state and published figures.",
     "policy": "Check a policy file; tell what changes from one to another.",
     "up": "Start the embedded Kafka broker and keep it until Ctrl-C.",
     "down": "Stop what `headroom up` started in another terminal.",

@@ -14,7 +14,8 @@ from schemas.money import exponent
 from streams.fast_lane.store import PartitionStore
 from streams.metrics import Metrics
 
-_NOTE = "portfolio"
+NOTE = "portfolio"
+"""Name of the note that holds the totals."""
 
 
 class Totals(msgspec.Struct):
@@ -46,14 +47,14 @@ class Portfolio:
         """Of one partition, to be changed with its accounts."""
         totals = self._totals.get(store)
         if totals is None:
-            raw = store.note(_NOTE)
+            raw = store.note(NOTE)
             totals = Totals() if raw is None else msgspec.msgpack.decode(raw, type=Totals)
             self._totals[store] = totals
         return totals
 
     def save(self, store: PartitionStore) -> None:
         """Have the totals committed with the accounts that they are of."""
-        store.set_note(_NOTE, msgspec.msgpack.encode(self.totals(store)))
+        store.set_note(NOTE, msgspec.msgpack.encode(self.totals(store)))
 
     def show(self, stores: Iterable[PartitionStore]) -> None:
         """Set the gauges to the sum over these partitions."""

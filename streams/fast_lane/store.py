@@ -52,8 +52,14 @@ _CHANGELOG_KEY = _PLUMBING + b"changelog"
 _CHANGELOG_ID_KEY = _PLUMBING + b"changelog-id"
 _WRITTEN_KEY = _PLUMBING + b"written"
 _NOTE_KEY = _PLUMBING + b"note:"
+_OF_THE_DISK = frozenset({POSITION_KEY, _CHANGELOG_KEY, _CHANGELOG_ID_KEY, _WRITTEN_KEY})
 
 _UNREAD: Any = object()
+
+
+def plumbing_of(raw_key: bytes) -> str | None:
+    """The name of a key that is the plumbing's own, None for one of the rules."""
+    return raw_key[1:].decode() if raw_key[:1] == _PLUMBING else None
 
 
 class StateCodec(Protocol):
@@ -306,6 +312,15 @@ class PartitionStore:
                     break
         for key in forget:
             del self._live[key]
+
+    def committed(self) -> Iterator[tuple[bytes, bytes]]:
+        """All that is on disk and in the changelog, by raw key: not what concerns this disk only,
+        nor how far the state stands.
+        """
+        items: Iterator[tuple[Any, Any]] = self._db.items()
+        for raw_key, raw in items:
+            if raw_key not in _OF_THE_DISK:
+                yield raw_key, raw
 
     # ── restoring ───────────────────────────────────────────────────────────────────────────────
 

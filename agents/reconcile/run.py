@@ -1,0 +1,212 @@
+"""One reconciliation, from beginning to end. It reads, and writes to nothing but a directory of its
+own.
+
+Journal, state and figures stand still while they are compared: a changelog says up to which journal
+offset its state goes, and up to there the journal is recomputed. So a worker may go on meanwhile.
+
+1. all changelogs are read, then the figures' topics: what was published behind the state is checked
+   against what the journal gives from there on;
+2. one partition after the other is recomputed and compared.
+
+Memory: the caches of three stores, 100,000 live objects, and the figures of what arrives between
+the reading of the changelogs and that of the figures. All else is in the directory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from confluent_kafka.admin import AdminClient
+
+from agents.core.policy import PolicyBook
+from agents.credit import state
+from agents.credit.agent import changelog_of
+from agents.reconcile.expected import ExpectedFigures
+from agents.reconcile.findings import Difference, Note, Tally
+from agents.reconcile.live import read_live
+from agents.reconcile.published import FIGURES, compare_published, read_published
+from agents.reconcile.recomputation import Recomputation
+from agents.reconcile.shelf import Shelf
+from agents.reconcile.states import accounts_in, compare_states
+from schemas.catalogue import JOURNAL
+from streams.codec import Codec
+from streams.fast_lane.fetch import Record
+from streams.fast_lane.store import Memory, PartitionStore
+from streams.kafka_client import topic_facts
+from streams.log_reader import LogReader
+
+Track = Callable[[str, int], Callable[[int], None]]
+"""Begins a stage of so many offsets, and says what to tell how many more are done."""
+
+_MARKERS_SECONDS = 1.0
+"""A commit becomes readable in one topic a little before the other."""
+_CACHE_BYTES = 64 << 20
+
+
+class Live(NamedTuple):
+    """A partition's live state, and the journal offset at which it stands."""
+
+    store: PartitionStore
+    position: int | None
+
+
+class Reconciliation:
+    """Compares the journal with the live state and with the published figures.
+
+    Args:
+        config: of a Kafka client.
+        codec: decodes and encodes events.
+        policies: those in force.
+        app_id: of the workers.
+        directory: empty, and removed by who made it.
+        track: shows how far it is.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        codec: Codec,
+        policies: PolicyBook,
+        app_id: str,
+        directory: Path,
+        track: Track,
+    ) -> None:
+        self.tally = Tally()
+        self._config = config
+        self._codec = codec
+        self._policies = policies
+        self._changelog = changelog_of(app_id)
+        self._directory = directory
+        self._track = track
+        self._memory = Memory(block_cache_bytes=_CACHE_BYTES, write_buffer_bytes=_CACHE_BYTES)
+        self._differing: set[str] = set()
+        self._later: dict[str, list[bytes]] = {}
+        facts = topic_facts(AdminClient(dict(config)), [JOURNAL, self._changelog, *FIGURES])
+        self._partitions = {name: fact.partitions for name, fact in facts.items()}
+
+    def findings(self) -> Iterator[Difference | Note]:
+        """Everything that is to be said, as it is found."""
+        for finding in self._compare():
+            self.tally.count(finding)
+            yield finding
+
+    def _compare(self) -> Iterator[Difference | Note]:
+        published, expected = (Shelf(self._directory / n) for n in ("published", "expected"))
+        live = self._read_live()
+        time.sleep(_MARKERS_SECONDS)
+        readers = [reader for topic in FIGURES for reader in self._readers(topic)]
+        advance = self._track("reading figures", sum(one.end - one.first for one in readers))
+        for reader in readers:
+            read_published(reader, published, advance)
+        journal = self._readers(JOURNAL)
+        advance = self._track("recomputing", sum(one.end - one.first for one in journal))
+        complete = True
+        for reader in journal:
+            for finding in self._partition(reader, live[reader.partition], expected, advance):
+                complete = complete and not (isinstance(finding, Note) and finding.incomplete)
+                yield finding
+        yield from compare_published(
+            published,
+            expected,
+            self._later,
+            self._codec.decode,
+            self._differing,
+            complete=complete,
+        )
+        published.close()
+        expected.close()
+
+    def _read_live(self) -> list[Live]:
+        readers = self._readers(self._changelog)
+        advance = self._track("reading state", sum(one.end - one.first for one in readers))
+        live = []
+        for reader in readers:
+            store = self._store(f"live-{reader.partition}")
+            live.append(Live(store, read_live(reader, store, advance)))
+        return live
+
+    def _partition(
+        self, reader: LogReader, live: Live, expected: Shelf, advance: Callable[[int], None]
+    ) -> Iterator[Difference | Note]:
+        name = f"{JOURNAL}[{reader.partition}]"
+        why_not = self._why_not(reader, live, name)
+        if why_not is not None:
+            advance(reader.end - reader.first)
+            live.store.close()
+            yield why_not
+            return
+        at = live.position or 0
+        store = self._store(f"recomputed-{reader.partition}")
+        figures = ExpectedFigures(expected, reader.partition, self._codec.encode, self._policies)
+        recomputation = Recomputation(store, self._codec, self._policies, figures)
+        records = _told(reader, advance)
+        waiting = _up_to(records, at, recomputation)
+        recomputation.stand_at(at)
+        self.tally.accounts += accounts_in(live.store)
+        for difference in compare_states(live.store, store, f"{name} up to {at}"):
+            self._differing.add(difference.account_id)
+            yield difference
+        if reader.end > at:
+            yield Note(f"{name}: the live state stands at {at}, the journal ends at {reader.end}")
+        while waiting is not None:
+            figures.note_later(store)
+            for _ in recomputation.apply(waiting):
+                pass  # what goes out is not compared
+            figures.note_later(store)
+            waiting = next(records, None)
+        for key, contents in figures.later.items():
+            self._later.setdefault(key, []).extend(contents)
+        live.store.close()
+        store.close()
+
+    def _why_not(self, reader: LogReader, live: Live, name: str) -> Note | Difference | None:
+        """Why the partition cannot be recomputed, if it cannot."""
+        if reader.first > 0:
+            return Note(
+                f"{name} begins at {reader.first}: what was before is gone, so its accounts cannot "
+                "be recomputed and were not compared",
+                incomplete=True,
+            )
+        if live.position is None:
+            if reader.end == 0:
+                return Note(f"{name} is empty")
+            return Note(
+                f"{name} has no live state, though the journal holds {reader.end}: no worker has "
+                "committed it yet, or the changelog was lost; its accounts were not compared",
+                incomplete=True,
+            )
+        if live.position > reader.end:
+            return Difference(
+                "live_state", "", name, "position", str(live.position), str(reader.end),
+                "the state is of another journal, or the journal lost its end", self._changelog,
+            )  # fmt: skip
+        return None
+
+    def _readers(self, topic: str) -> list[LogReader]:
+        count = self._partitions[topic]
+        return [LogReader(self._config, topic, partition) for partition in range(count)]
+
+    def _store(self, name: str) -> PartitionStore:
+        return PartitionStore(self._directory / name, state, self._memory)
+
+
+def _told(reader: LogReader, advance: Callable[[int], None]) -> Iterator[Record]:
+    position = reader.first
+    for record in reader:
+        advance(record.offset + 1 - position)
+        position = record.offset + 1
+        yield record
+    advance(max(reader.end - position, 0))
+
+
+def _up_to(records: Iterator[Record], end: int, recomputation: Recomputation) -> Record | None:
+    """Apply all records before an offset; the first that is not, if there is one."""
+    for record in records:
+        if record.offset >= end:
+            return record
+        for _ in recomputation.apply(record):
+            pass  # what goes out is not compared
+    return None
