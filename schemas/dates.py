@@ -11,8 +11,8 @@ from schemas.events import Day, Instant
 MICROSECONDS_PER_DAY = 86_400_000_000
 _MICROSECONDS_PER_SECOND = 1_000_000
 _MICROSECONDS_PER_MINUTE = 60 * _MICROSECONDS_PER_SECOND
+_MINUTES_PER_DAY = 24 * 60
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60))
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _INSTANT = re.compile(
@@ -86,8 +86,15 @@ def format_instant(instant: Instant) -> str:
     Raises:
         MalformedDateError: not in the years 1 to 9999.
     """
-    day, rest = divmod(instant, MICROSECONDS_PER_DAY)
-    minute, rest = divmod(rest, _MICROSECONDS_PER_MINUTE)
+    minute, rest = divmod(instant, _MICROSECONDS_PER_MINUTE)
     second, microseconds = divmod(rest, _MICROSECONDS_PER_SECOND)
-    text = f"{format_day(day)}{_MINUTES[minute]}{second:02d}"
-    return f"{text}.{microseconds:06d}Z" if microseconds else f"{text}Z"
+    if microseconds:
+        return f"{_minute(minute)}{second:02d}.{microseconds:06d}Z"
+    return f"{_minute(minute)}{second:02d}Z"
+
+
+# Events of a live feed fall into the minute that is, those of a replay into few at a time.
+@lru_cache(maxsize=1024)
+def _minute(minute: int) -> str:
+    day, of_day = divmod(minute, _MINUTES_PER_DAY)
+    return f"{format_day(day)}T{of_day // 60:02d}:{of_day % 60:02d}:"

@@ -7,13 +7,12 @@ they are there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
 
 from schemas.dates import format_instant
-from schemas.events import BY_NAME, Event, Instant
+from schemas.events import BY_NAME, Event
 
 Headers: TypeAlias = list[tuple[str, bytes]]
 
@@ -70,17 +69,11 @@ def headers_of(agent: str) -> Callable[[Event], Headers]:
             (ID, event.event_id.encode()),
             types[type(event)],
             source,
-            _time_header(event.occurred_at),
+            (TIME, format_instant(event.occurred_at).encode()),
             content_type,
         ]
 
     return headers
-
-
-# What follows from one event arose when it did.
-@lru_cache(maxsize=8192)
-def _time_header(instant: Instant) -> tuple[str, bytes]:
-    return TIME, format_instant(instant).encode()
 
 
 def read(headers: Iterable[tuple[str, bytes | None]] | None) -> Attributes | None:

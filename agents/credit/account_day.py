@@ -32,7 +32,9 @@ class AccountDay(Holdings):
         account = self.account
         if account.unlimited:
             return None
-        given = self._given_limit()
+        given = account.limit
+        if given is None or account.temporary_until is not None:
+            given = self._given_limit()
         if given is None or account.insured_limit is None or not self.policy.cap_by_insurance:
             return given
         cover = account.insured_limit * (SHARE_ONE + self.policy.own_risk_margin) // SHARE_ONE

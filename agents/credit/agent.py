@@ -19,6 +19,7 @@ from agents.credit.portfolio import Portfolio
 from agents.credit.rules import figures, group_figures, has_figures, reduce
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import (
+    BY_NAME,
     BusinessDayStarted,
     CreditLimitAlert,
     Event,
@@ -96,6 +97,7 @@ class CreditDesk:
         self._policy = policy
         self._portfolio = portfolio
         self._headers = headers_of("credit")
+        self._topics = {kind: topic_of(name) for name, kind in BY_NAME.items()}
         self._events = metrics.tally(metrics.events)
         self._decided = metrics.tally(metrics.order_decisions)
         self._alerted = metrics.tally(metrics.limit_alerts)
@@ -193,7 +195,7 @@ class CreditDesk:
 
     def _outgoing(self, event: Event, customer_id: str, answers: int = 0) -> Outgoing:
         return Outgoing(
-            topic_of(type(event).__name__),
+            self._topics[type(event)],
             customer_id.encode(),
             self._codec.encode(event),
             self._headers(event),

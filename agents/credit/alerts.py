@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 
 from agents.core.policy import SHARE_ONE, Policy, Threshold
 from agents.credit.case import Case, outgoing_id
@@ -73,7 +74,7 @@ def _crossed(
     crossed: list[tuple[str, str]] = []
     if raised:
         known = {threshold.label: threshold for threshold in policy.thresholds}
-        for label in sorted(raised, key=Decimal, reverse=True):
+        for label in sorted(raised, key=_height, reverse=True):
             # One that the policy no longer has is cleared: nobody would ever hear of it again.
             threshold = known.get(label)
             if threshold is None or _well_below(threshold, policy.rearm, exposure, limit):
@@ -89,6 +90,11 @@ def _crossed(
             raised.append(threshold.label)
             crossed.append((threshold.label, "raised"))
     return crossed
+
+
+@cache
+def _height(label: str) -> Decimal:
+    return Decimal(label)
 
 
 def _well_below(

@@ -62,14 +62,7 @@ class Books(AccountDay):
         """What the order reserves, or would, minor units of its currency: its undelivered and
         uninvoiced rest, as the policy counts it.
         """
-        horizon = self.policy.shipping_horizon_days
-        if (
-            horizon is not None
-            and order.deliver_on is not None
-            and order.deliver_on > self.today + horizon
-        ):
-            return 0
-        return self.rest_of(order)
+        return 0 if self._is_beyond_horizon(order) else self.rest_of(order)
 
     def rest_of(self, order: state.Order) -> Minor:
         """The same whenever it is to be delivered."""
@@ -87,7 +80,9 @@ class Books(AccountDay):
         rest, delivered = order_position(order)
         if delivered:
             delivered = self.counted(delivered, order.placed_amount, order.net_amount)
-        asked = self.asked(order) if rest else 0
+        asked = 0
+        if rest and not self._is_beyond_horizon(order):
+            asked = self.counted(rest, order.placed_amount, order.net_amount)
         reserved = asked if order.status in APPROVED else 0
         held = asked if order.status == "held" else 0
         if (
@@ -316,6 +311,14 @@ class Books(AccountDay):
                 # Until now it was only known that nothing is older.
                 account.oldest_due = self._first_due() if first is None else first
         account.aged_to = self.today
+
+    def _is_beyond_horizon(self, order: state.Order) -> bool:
+        horizon = self.policy.shipping_horizon_days
+        return (
+            horizon is not None
+            and order.deliver_on is not None
+            and order.deliver_on > self.today + horizon
+        )
 
     def _books(self, currency: str) -> tuple[state.Book, ...]:
         """The books that a movement in a currency goes into: the account's, and its group's."""

@@ -10,12 +10,11 @@ from __future__ import annotations
 from fractions import Fraction
 
 from agents.core.ledger import Ledger
-from agents.core.policy import Policy, in_minor
+from agents.core.policy import SHARE_ONE, Policy, in_minor
 from agents.credit import state
 from agents.credit.valuation import Factor, factor, rounded
 from schemas.events import Day, Minor
 
-_SHARE_DIGITS = 4
 _NO_BOOK = state.Book()
 
 
@@ -38,17 +37,17 @@ class Holdings:
         holder = self.holder
         if holder.foreign:
             return self.valued_book().exposure()
-        book = holder.books.get(holder.currency)
-        return 0 if book is None else book.exposure()
+        return holder.books.get(holder.currency, _NO_BOOK).exposure()
 
     def exact_exposure(self) -> Minor | Fraction:
         """Exposure before rounding, for comparisons. What no rate values counts as nothing; nothing
         is approved then.
         """
-        if not self.holder.foreign:
-            return self.exposure()
+        holder = self.holder
+        if not holder.foreign:
+            return holder.books.get(holder.currency, _NO_BOOK).exposure()
         return sum(
-            (self.exact(book.exposure(), currency) for currency, book in self.holder.books.items()),
+            (self.exact(book.exposure(), currency) for currency, book in holder.books.items()),
             start=Fraction(0),
         )
 
@@ -136,5 +135,5 @@ def utilisation_text(exposure: Minor | Fraction, limit: Minor | None) -> str | N
         return "0.0000"
     if limit == 0:
         return None
-    whole, part = divmod(exposure * 10**_SHARE_DIGITS // limit, 10**_SHARE_DIGITS)
-    return f"{whole}.{part:04d}"
+    share = exposure * SHARE_ONE // limit
+    return f"{share // SHARE_ONE}.{share % SHARE_ONE:04d}"
