@@ -122,6 +122,13 @@ class Books(AccountDay):
         if self.group is not None:
             self.group.count_held(self.account_id, order_id, order, by)
 
+    def held_orders(self) -> list[tuple[str, str]]:
+        """(Key in the index of held orders, key of the order) of each, oldest first."""
+        return [
+            (key, state.order_key(self.account_id, state.last_part(key)))
+            for key, _ in self.ledger.scan(*state.held_range(self.account_id))
+        ]
+
     def reserved_after(
         self, order_id: str, order: state.Order, enough: Fraction | Minor
     ) -> Fraction | Minor:

@@ -191,12 +191,13 @@ class Witness:
         account_id = order_key.partition(state.NUL)[0]
         case = look_at(ledger, self._policies, account_id, today_of(ledger, event))
         names = [account_id, *case.account.absorbed]
-        held_for = hold_reasons(case, order) if order.status == "held" else []
+        order_id = state.last_part(order_key)[1:]
+        held_for = hold_reasons(case, order_id, order) if order.status == "held" else []
         return _Moment(
             order_key=order_key,
             account_facts=self._facts_about([*names, case.account.group_id]),
             inputs=[*self._documents(ledger, names), *_other_members(ledger, case)],
-            obstacles=obstacles(case, order, held_for),
+            obstacles=obstacles(case, order_id, order, held_for),
         )
 
     def _remember(self, entry: Entry) -> None:

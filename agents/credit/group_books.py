@@ -122,6 +122,14 @@ class GroupBooks(Holdings):
         else:
             self.ledger.delete(key)
 
+    def held_orders(self) -> list[tuple[str, str]]:
+        """(Key in the index of held orders, key of the order) of all members', oldest first."""
+        held = []
+        for key, _ in self.ledger.scan(*state.group_held_range(self.group_id)):
+            order_id, customer_id = state.order_and_customer(key)
+            held.append((key, state.order_key(customer_id, order_id)))
+        return held
+
     def reserved_after(
         self, order_id: str, order: state.Order, enough: Fraction | Minor
     ) -> Fraction | Minor:

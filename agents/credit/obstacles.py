@@ -19,7 +19,7 @@ from agents.credit import reasons, state
 from agents.credit.case import Case
 from agents.credit.feeds import PAYMENTS
 from agents.credit.holdings import Holdings
-from agents.credit.order_check import hold_reasons
+from agents.credit.order_check import Waiting, hold_reasons
 from schemas.dates import format_day, format_instant
 from schemas.events import BusinessDayStarted, Day, Minor
 from schemas.money import format_amount
@@ -53,7 +53,8 @@ def obstacles_now(
     if order.status != "held":
         return []
     case = look_at(ledger, policies, order_key.partition(state.NUL)[0], today)
-    return obstacles(case, order, hold_reasons(case, order))
+    order_id = state.last_part(order_key)[1:]
+    return obstacles(case, order_id, order, hold_reasons(case, order_id, order))
 
 
 def look_at(ledger: Ledger, policies: PolicyBook, customer_id: str, today: Day) -> Case:
@@ -65,15 +66,17 @@ def look_at(ledger: Ledger, policies: PolicyBook, customer_id: str, today: Day) 
     return Case(ledger, policies, customer_id, look, today, [])
 
 
-def obstacles(case: Case, order: state.Order, held_for: Sequence[str]) -> list[Obstacle]:
+def obstacles(
+    case: Case, order_id: str, order: state.Order, held_for: Sequence[str]
+) -> list[Obstacle]:
     """An obstacle per reason, in their order."""
-    return [_OBSTACLES[reason](case, order) for reason in held_for]
+    return [_OBSTACLES[reason](case, order_id, order) for reason in held_for]
 
 
 # ── one per reason ──────────────────────────────────────────────────────────────────────────────
 
 
-def _customer_unknown(_case: Case, _order: state.Order) -> Obstacle:
+def _customer_unknown(_case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     return Obstacle(
         reasons.CUSTOMER_UNKNOWN,
         "the customer's master record has not come",
@@ -81,13 +84,13 @@ def _customer_unknown(_case: Case, _order: state.Order) -> Obstacle:
     )
 
 
-def _customer_blocked(case: Case, _order: state.Order) -> Obstacle:
+def _customer_blocked(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     if case.account.closed:
         return Obstacle(reasons.CUSTOMER_BLOCKED, "the customer is closed", "reopen the customer")
     return Obstacle(reasons.CUSTOMER_BLOCKED, "the customer is blocked", "unblock the customer")
 
 
-def _limit_missing(case: Case, order: state.Order) -> Obstacle:
+def _limit_missing(case: Case, _order_id: str, order: state.Order) -> Obstacle:
     group = case.group
     if group is not None and group.limit() is None:
         asked = group.exact(case.asked(order), order.currency)
@@ -104,7 +107,7 @@ def _limit_missing(case: Case, order: state.Order) -> Obstacle:
     )
 
 
-def _limit_expired(case: Case, _order: state.Order) -> Obstacle:
+def _limit_expired(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     until = case.account.limit_valid_until
     return Obstacle(
         reasons.LIMIT_EXPIRED,
@@ -113,7 +116,7 @@ def _limit_expired(case: Case, _order: state.Order) -> Obstacle:
     )
 
 
-def _prepayment_required(case: Case, order: state.Order) -> Obstacle:
+def _prepayment_required(case: Case, _order_id: str, order: state.Order) -> Obstacle:
     after = case.exact_exposure() + _asked(case, order)
     return Obstacle(
         reasons.PREPAYMENT_REQUIRED,
@@ -124,7 +127,7 @@ def _prepayment_required(case: Case, order: state.Order) -> Obstacle:
     )
 
 
-def _overdue(case: Case, _order: state.Order) -> Obstacle:
+def _overdue(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     allowed = case.policy.max_overdue_days
     late = list(case.ledger.scan(*state.due_range(case.account_id, None, case.today - allowed)))
     total = sum((case.exact(due.amount, due.currency) for _, due in late), start=Fraction(0))
@@ -140,7 +143,7 @@ def _overdue(case: Case, _order: state.Order) -> Obstacle:
     )
 
 
-def _dunning_block(case: Case, _order: state.Order) -> Obstacle:
+def _dunning_block(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     level = case.policy.block_from_level
     return Obstacle(
         reasons.DUNNING_BLOCK,
@@ -150,19 +153,29 @@ def _dunning_block(case: Case, _order: state.Order) -> Obstacle:
     )
 
 
-def _credit_limit_exceeded(case: Case, order: state.Order) -> Obstacle:
-    return _short_of(reasons.CREDIT_LIMIT_EXCEEDED, case, order, case, case.limit() or 0, "limit")
-
-
-def _group_limit_exceeded(case: Case, order: state.Order) -> Obstacle:
-    group = case.group
-    assert group is not None  # noqa: S101  no group, no such reason
+def _credit_limit_exceeded(case: Case, order_id: str, order: state.Order) -> Obstacle:
+    waiting = Waiting(case).before(state.held_key(case.account_id, order.placed_at, order_id))
     return _short_of(
-        reasons.GROUP_LIMIT_EXCEEDED, case, order, group, group.limit() or 0, "group's limit"
+        reasons.CREDIT_LIMIT_EXCEEDED, case, order, case, waiting, case.limit() or 0, "limit"
     )
 
 
-def _insurance_cover_stopped(case: Case, _order: state.Order) -> Obstacle:
+def _group_limit_exceeded(case: Case, order_id: str, order: state.Order) -> Obstacle:
+    group = case.group
+    assert group is not None  # noqa: S101  no group, no such reason
+    key = state.group_held_key(group.group_id, order.placed_at, case.account_id, order_id)
+    return _short_of(
+        reasons.GROUP_LIMIT_EXCEEDED,
+        case,
+        order,
+        group,
+        Waiting(group).before(key),
+        group.limit() or 0,
+        "group's limit",
+    )
+
+
+def _insurance_cover_stopped(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     allowed = case.policy.max_extension_days
     oldest = next((key for key, _ in case.ledger.scan(*state.insured_range(case.account_id))), None)
     invoice = "an invoice" if oldest is None else f"invoice {state.last_part(oldest)}"
@@ -174,7 +187,7 @@ def _insurance_cover_stopped(case: Case, _order: state.Order) -> Obstacle:
     )
 
 
-def _fx_rate_missing(case: Case, order: state.Order) -> Obstacle:
+def _fx_rate_missing(case: Case, _order_id: str, order: state.Order) -> Obstacle:
     own = case.account.currency
     missing = sorted(
         currency
@@ -190,7 +203,7 @@ def _fx_rate_missing(case: Case, order: state.Order) -> Obstacle:
     )
 
 
-def _stale_data(case: Case, _order: state.Order) -> Obstacle:
+def _stale_data(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     until = case.ledger.get(state.feed_key(PAYMENTS))
     told = "" if until is None else f": it is complete up to {format_instant(until)}"
     return Obstacle(
@@ -201,7 +214,7 @@ def _stale_data(case: Case, _order: state.Order) -> Obstacle:
     )
 
 
-def _manual_hold(_case: Case, order: state.Order) -> Obstacle:
+def _manual_hold(_case: Case, _order_id: str, order: state.Order) -> Obstacle:
     return Obstacle(
         reasons.MANUAL_HOLD,
         f"{order.manual_hold_by} held it: {order.manual_hold_why}",
@@ -209,7 +222,7 @@ def _manual_hold(_case: Case, order: state.Order) -> Obstacle:
     )
 
 
-_OBSTACLES: dict[str, Callable[[Case, state.Order], Obstacle]] = {
+_OBSTACLES: dict[str, Callable[[Case, str, state.Order], Obstacle]] = {
     reasons.CUSTOMER_UNKNOWN: _customer_unknown,
     reasons.CUSTOMER_BLOCKED: _customer_blocked,
     reasons.LIMIT_MISSING: _limit_missing,
@@ -230,13 +243,21 @@ _OBSTACLES: dict[str, Callable[[Case, state.Order], Obstacle]] = {
 
 
 def _short_of(
-    reason: str, case: Case, order: state.Order, of: Holdings, limit: Minor, whose: str
+    reason: str,
+    case: Case,
+    order: state.Order,
+    of: Holdings,
+    waiting: Minor | Fraction,
+    limit: Minor,
+    whose: str,
 ) -> Obstacle:
-    """Headroom of the account, or of its group, is short of what the order asks for."""
+    """Headroom of the account, or of its group, is short of what the order asks for; `waiting` is
+    what older held orders ask for.
+    """
     asked = of.exact(case.asked(order), order.currency)
     exposure = of.exact_exposure() - of.exact(order.booked_open, order.currency)
     if case.policy.held_orders_consume:
-        exposure += of.exact_held() - of.exact(order.booked_held, order.currency)
+        exposure += waiting
     needed = exposure + asked
     finding = (
         f"the order asks for {_money(of, asked)}; of the {whose} of {_money(of, limit)} "

@@ -19,11 +19,45 @@ from agents.credit.group_books import GroupBooks
 from schemas.events import Minor
 
 
-def hold_reasons(case: Case, order: state.Order) -> list[str]:
+class Waiting:
+    """What the held orders of an account, or of a group, ask for that were placed before another.
+
+    To be asked about one order after the other, oldest first: then each held order is counted once.
+    """
+
+    __slots__ = ("_at", "_books", "_held", "_total")
+
+    def __init__(self, books: Books | GroupBooks) -> None:
+        self._books = books
+        self._held: list[tuple[str, str]] | None = None
+        self._at = 0
+        self._total: Minor | Fraction = 0
+
+    def before(self, held_key: str) -> Minor | Fraction:
+        """In the currency of the books, exact."""
+        books = self._books
+        if self._held is None:
+            self._held = books.held_orders()
+        while self._at < len(self._held) and self._held[self._at][0] < held_key:
+            order: state.Order = books.ledger.get(self._held[self._at][1])
+            self._total += books.exact(order.booked_held, order.currency)
+            self._at += 1
+        return self._total
+
+
+def hold_reasons(
+    case: Case,
+    order_id: str,
+    order: state.Order,
+    waiting: Waiting | None = None,
+    waiting_in_group: Waiting | None = None,
+) -> list[str]:
     """Every reason against what the order asks for now, whether it has the credit or wants it.
 
-    An order that reserves already is judged as if it gave that back first; so is one that is held,
-    where held orders consume. One whose goods are out passes only when all of the exposure fits.
+    An order that reserves already is judged as if it gave that back first. One whose goods are out
+    passes only when all of the exposure fits. Where held orders consume, those placed before it
+    come first; not those placed after it, or two that wait would keep each other waiting. Who asks
+    about several, oldest first, gives what is waiting in the account and in its group.
     """
     found = standing_reasons(case)
     account = case.account
@@ -36,19 +70,19 @@ def hold_reasons(case: Case, order: state.Order) -> list[str]:
             _add(reasons.FX_RATE_MISSING, found)
         asked = case.asked(order)
         if asked > 0 or order.uncovered:
-            more = asked - order.booked_open
-            waiting: Minor | Fraction = 0
-            waiting_in_group: Minor | Fraction = 0
+            change = asked - order.booked_open
+            more = change if own else case.exact(change, order.currency)
+            more_of_group = 0 if group is None else group.exact(change, order.currency)
             if case.policy.held_orders_consume:
-                more -= order.booked_held
-                waiting = case.exact_held()
-                waiting_in_group = 0 if group is None else group.exact_held()
-            _check_amount(
-                case,
-                waiting + (more if own else case.exact(more, order.currency)),
-                waiting_in_group + (0 if group is None else group.exact(more, order.currency)),
-                found,
-            )
+                waiting = Waiting(case) if waiting is None else waiting
+                more += waiting.before(state.held_key(case.account_id, order.placed_at, order_id))
+                if group is not None:
+                    key = state.group_held_key(
+                        group.group_id, order.placed_at, case.account_id, order_id
+                    )
+                    waiting = Waiting(group) if waiting_in_group is None else waiting_in_group
+                    more_of_group += waiting.before(key)
+            _check_amount(case, more, more_of_group, found)
             if case.policy.strict_fifo and _waits_behind(case, order):
                 _add(reasons.CREDIT_LIMIT_EXCEEDED, found)
     return _with_manual_hold(order, found)

@@ -11,7 +11,13 @@ from agents.credit.behaviour import note_order
 from agents.credit.bookkeeping import APPROVED
 from agents.credit.case import Case
 from agents.credit.holdings import utilisation_text
-from agents.credit.order_check import delivery_reasons, hold_reasons, prepays, standing_reasons
+from agents.credit.order_check import (
+    Waiting,
+    delivery_reasons,
+    hold_reasons,
+    prepays,
+    standing_reasons,
+)
 from agents.credit.positions import order_extent, order_position, order_total
 from agents.credit.valuation import Factor, shown
 from schemas.events import Minor, OrderDecision, RateUsed
@@ -29,7 +35,7 @@ def decide_placed(case: Case, order_id: str, order: state.Order) -> None:
     if order.cancelled_all or (order.cancels and order_total(order) == 0):
         _conclude(case, order_id, order, "cancelled", [])
         return
-    held_for = hold_reasons(case, order)
+    held_for = hold_reasons(case, order_id, order)
     if not held_for:
         _conclude(case, order_id, order, "approved", [])
     elif _was_released_before(case, order_id, order):
@@ -54,7 +60,7 @@ def decide_total_changed(case: Case, order_id: str, order: state.Order) -> None:
         _release(case, order_id, order)
         return
     order.override = None
-    held_for = hold_reasons(case, order)
+    held_for = hold_reasons(case, order_id, order)
     _conclude(case, order_id, order, "held" if held_for else "approved", held_for)
 
 
@@ -88,7 +94,7 @@ def hold_by_person(case: Case, order_id: str, order: state.Order) -> None:
     """
     if order.status in APPROVED:
         by, why = order.manual_hold_by, order.manual_hold_why
-        _conclude(case, order_id, order, "held", hold_reasons(case, order), by, why)
+        _conclude(case, order_id, order, "held", hold_reasons(case, order_id, order), by, why)
     else:
         case.ledger.put(state.order_key(case.account_id, order_id), order)
 
@@ -120,7 +126,7 @@ def look_again(case: Case, order_id: str) -> None:
         return
     order.override = None
     rest, _ = order_position(order)
-    held_for = hold_reasons(case, order) if order.status == "released" and rest else []
+    held_for = hold_reasons(case, order_id, order) if order.status == "released" and rest else []
     if held_for:
         _conclude(case, order_id, order, "held", held_for)
     else:
@@ -147,11 +153,13 @@ def recheck_held_orders(case: Case) -> None:
     if ceiling is not None and account.smallest_held > max(ceiling - case.exact_exposure(), 0):
         return
     smallest = _NONE_FITS
+    waiting, group = Waiting(case), case.group
+    waiting_in_group = None if group is None else Waiting(group)
     start, end = state.held_range(case.account_id)
     for key, _ in list(case.ledger.scan(start, end)):
         order_id = state.last_part(key)
         order: state.Order = case.ledger.get(state.order_key(case.account_id, order_id))
-        if not hold_reasons(case, order):
+        if not hold_reasons(case, order_id, order, waiting, waiting_in_group):
             release_held(case, order_id, order)
         elif order.manual_hold_by is None:
             smallest = min(smallest, _least_asked(case, order))

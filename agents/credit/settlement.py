@@ -11,7 +11,7 @@ from agents.credit.alerts import raise_and_clear_alerts, raise_and_clear_group_a
 from agents.credit.case import Case
 from agents.credit.effects import Effect, GroupTouched
 from agents.credit.group_books import GroupBooks
-from agents.credit.order_check import hold_reasons
+from agents.credit.order_check import Waiting, hold_reasons
 from agents.credit.order_decisions import recheck_held_orders, release_held
 
 
@@ -52,6 +52,7 @@ def close_group(group: GroupBooks, effects: list[Effect]) -> None:
 
 def _recheck_members(group: GroupBooks, effects: list[Effect], cases: dict[str, Case]) -> None:
     """Release, oldest first, every held order of a member that now passes."""
+    waiting_in_group, waiting = Waiting(group), dict[str, Waiting]()
     for key, _ in list(group.ledger.scan(*state.group_held_range(group.group_id))):
         order_id, customer_id = state.order_and_customer(key)
         case = cases.get(customer_id)
@@ -61,6 +62,7 @@ def _recheck_members(group: GroupBooks, effects: list[Effect], cases: dict[str, 
             )
             case.refresh()
         order: state.Order = group.ledger.get(state.order_key(customer_id, order_id))
-        if not hold_reasons(case, order):
+        own = waiting.setdefault(customer_id, Waiting(case))
+        if not hold_reasons(case, order_id, order, own, waiting_in_group):
             case.begin()
             release_held(case, order_id, order)

@@ -99,11 +99,22 @@ class CheckOracle(Oracle):
         if order.status in ("approved", "released"):
             after -= self.exact(self.asked(order), currency, own)
         if self.terms(account_id).held_orders_consume:
-            for one, parts in self.books(holder).items():
-                after += self.exact(parts.held, one, own)
-            if order.status == "held":
-                after -= self.exact(self.asked(order), currency, own)
+            after += self._held_before(order, holder)
         return after
+
+    def _held_before(self, order: Order, holder: str) -> Fraction:
+        """What held orders placed before this one ask for."""
+        accounts = {holder, *self.members(holder)}
+        return sum(
+            (
+                self.exact(self.asked(one), one.placed.currency, self.currency(holder))
+                for one in self.orders.values()
+                if self.owner(one.order_id) in accounts
+                and one.status == "held"
+                and _age(one) < _age(order)
+            ),
+            Fraction(),
+        )
 
     def _reserved_after(self, order: Order, holder: str) -> Fraction:
         """What orders placed after this one reserve."""
