@@ -150,7 +150,9 @@ class OrderReleased(Event, frozen=True, kw_only=True, gc=False):
 
 
 class OrderHeld(Event, frozen=True, kw_only=True, gc=False):
-    """A person holds the order; only a person releases it again."""
+    """A person holds the order, until a person releases it or `valid_until`, the last day of the
+    hold, is over.
+    """
 
     customer_id: str
     order_id: str

@@ -215,10 +215,13 @@ def _stale_data(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
 
 
 def _manual_hold(_case: Case, _order_id: str, order: state.Order) -> Obstacle:
+    until = order.manual_hold_until
     return Obstacle(
         reasons.MANUAL_HOLD,
         f"{order.manual_hold_by} held it: {order.manual_hold_why}",
-        "have a person release it",
+        "have a person release it"
+        if until is None
+        else f"have a person release it, or wait until {format_day(until)} is over",
     )
 
 

@@ -85,7 +85,7 @@ def hold_reasons(
             _check_amount(case, more, more_of_group, found)
             if case.policy.strict_fifo and _waits_behind(case, order):
                 _add(reasons.CREDIT_LIMIT_EXCEEDED, found)
-    return _with_manual_hold(order, found)
+    return _with_manual_hold(case, order, found)
 
 
 def delivery_reasons(case: Case, order_id: str, order: state.Order) -> list[str]:
@@ -101,7 +101,7 @@ def delivery_reasons(case: Case, order_id: str, order: state.Order) -> list[str]
         group = case.group
         more_of_group = 0 if group is None else _given_up(group, group.limit(), order_id, order)
         _check_amount(case, more, more_of_group, found)
-    return _with_manual_hold(order, found)
+    return _with_manual_hold(case, order, found)
 
 
 def standing_reasons(case: Case) -> list[str]:
@@ -214,14 +214,14 @@ def _waits_behind(case: Case, order: state.Order) -> bool:
     own_key = state.held_key(case.account_id, order.placed_at, "")
     for key, _ in case.ledger.scan(start, min(end, own_key)):
         older: state.Order = case.ledger.get(state.order_key(case.account_id, state.last_part(key)))
-        if older.manual_hold_by is None:
+        if not older.is_held_by_person(case.today):
             return True
     return False
 
 
-def _with_manual_hold(order: state.Order, found: list[str]) -> list[str]:
+def _with_manual_hold(case: Case, order: state.Order, found: list[str]) -> list[str]:
     """The reasons in their order, with the hold that a person put on the order."""
-    if order.manual_hold_by is not None:
+    if order.is_held_by_person(case.today):
         found.append(reasons.MANUAL_HOLD)
     if len(found) > 1:
         found.sort(key=reasons.PRECEDENCE.index)

@@ -90,13 +90,16 @@ def cancel(case: Case, order_id: str, order: state.Order) -> None:
 
 def hold_by_person(case: Case, order_id: str, order: state.Order) -> None:
     """Put an approved order on hold; one that is held already keeps its decision and gains the
-    reason.
+    reason. A hold that has run out before it came only ends what a person released before it.
     """
-    if order.status in APPROVED:
-        by, why = order.manual_hold_by, order.manual_hold_why
-        _conclude(case, order_id, order, "held", hold_reasons(case, order_id, order), by, why)
-    else:
+    held_for = hold_reasons(case, order_id, order) if order.status in APPROVED else []
+    if not held_for:
         case.ledger.put(state.order_key(case.account_id, order_id), order)
+    elif order.is_held_by_person(case.today):
+        by, why = order.manual_hold_by, order.manual_hold_why
+        _conclude(case, order_id, order, "held", held_for, by, why)
+    else:
+        _conclude(case, order_id, order, "held", held_for)
 
 
 def release_by_person(case: Case, order_id: str, order: state.Order) -> None:
@@ -117,7 +120,9 @@ def release_held(case: Case, order_id: str, order: state.Order) -> None:
 
 
 def look_again(case: Case, order_id: str) -> None:
-    """Follow the day: the order comes within the shipping horizon, or its release has run out."""
+    """Follow the day: the order comes within the shipping horizon, or what a person said of it has
+    run out.
+    """
     order: state.Order | None = case.ledger.get(state.order_key(case.account_id, order_id))
     if order is None:
         return
@@ -161,7 +166,7 @@ def recheck_held_orders(case: Case) -> None:
         order: state.Order = case.ledger.get(state.order_key(case.account_id, order_id))
         if not hold_reasons(case, order_id, order, waiting, waiting_in_group):
             release_held(case, order_id, order)
-        elif order.manual_hold_by is None:
+        elif order.manual_hold_by is None or order.manual_hold_until is not None:
             smallest = min(smallest, _least_asked(case, order))
     account.smallest_held = smallest
 

@@ -107,6 +107,9 @@ def order_held(case: Case, event: OrderHeld) -> None:
     order.manual_at = event.occurred_at
     order.manual_hold_by = event.by
     order.manual_hold_why = event.reason
+    order.manual_hold_until = event.valid_until
+    if event.valid_until is not None and case.today <= event.valid_until:
+        case.look_again_on(event.valid_until + 1, event.order_id)
     order.override = None
     hold_by_person(case, event.order_id, order)
 

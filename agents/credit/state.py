@@ -272,6 +272,13 @@ class Order(Record):
     net_amount: Minor | None = None
     manual_hold_why: str = ""
     booked_held: Minor = 0
+    manual_hold_until: Day | None = None
+    """The last day of the hold that a person put on it; None: until a person releases it."""
+
+    def is_held_by_person(self, today: Day) -> bool:
+        return self.manual_hold_by is not None and (
+            self.manual_hold_until is None or today <= self.manual_hold_until
+        )
 
     @property
     def uncovered(self) -> bool:

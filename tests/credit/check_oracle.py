@@ -86,7 +86,10 @@ class CheckOracle(Oracle):
         return bool(self.about(ev.OrderDelivered, order.order_id)) or order.is_invoiced
 
     def is_held_by_person(self, order_id: str) -> bool:
-        return isinstance(self.latest(order_id, ev.OrderHeld, ev.OrderReleased), ev.OrderHeld)
+        last = self.latest(order_id, ev.OrderHeld, ev.OrderReleased)
+        return isinstance(last, ev.OrderHeld) and (
+            last.valid_until is None or self.today <= last.valid_until
+        )
 
     def _with_manual_hold(self, order_id: str, found: set[str]) -> list[str]:
         manual = {"manual_hold"} if self.is_held_by_person(order_id) else set()

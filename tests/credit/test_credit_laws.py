@@ -47,6 +47,8 @@ class CreditRoom(RuleBasedStateMachine):
         self.standings: dict[str, Standing] = {}
         self.told = 0
         """Events whose effects the standings have followed."""
+        self.alerted = 0
+        """Events whose alerts `raised` has followed."""
         self.oracle = CheckOracle([self.world.day_after(0)], [], policy, {})
         self.take(self.world.told[0])
 
@@ -269,10 +271,11 @@ class CreditRoom(RuleBasedStateMachine):
 
     @invariant()
     def an_alert_stands_where_utilisation_is(self) -> None:
-        for alert in alerts(self.effects):
+        for alert in (one for effects in self.said[self.alerted :] for one in alerts(effects)):
             raised = self.raised[alert.customer_id]
             assert (alert.threshold in raised) is (alert.direction == "cleared")
             raised ^= {alert.threshold}
+        self.alerted = len(self.said)
         for merged in self.oracle.merged_into:
             self.raised.pop(merged, None)
         for holder in self.figures:

@@ -215,7 +215,13 @@ class World:
     def hold(self, draw: Draw) -> Event:
         about, order_id = self._about(draw, "O")
         return self.tell(
-            ev.OrderHeld, late=draw(_LATE), **about, order_id=order_id, by="ann", reason="r"
+            ev.OrderHeld,
+            late=draw(_LATE),
+            **about,
+            order_id=order_id,
+            by="ann",
+            reason="r",
+            valid_until=draw(st.none() | self._days(-1, 9)),
         )
 
     def release(self, draw: Draw) -> Event:
