@@ -43,7 +43,8 @@ _GARBAGE_THRESHOLDS = (20_000, 20, 50)
 
 
 def run_worker(settings: Settings, only: Collection[str] = AGENTS) -> None:
-    """Run the agents until SIGTERM or SIGINT. The settings name a broker
+    """Run the agents until SIGTERM or SIGINT, which hand the partitions over to other workers, or
+    SIGUSR1, which keeps them for the same worker to come back. The settings name a broker
     (`streams.embedded.parts.with_broker`).
 
     Raises:
@@ -68,11 +69,13 @@ class _Worker:
         self._members: list[Member] = []
         self._started = False
         self._stopping = asyncio.Event()
+        self._comes_back = False
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stopping.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._stop_and_come_back)
         health = HealthServer(self._metrics, alive=self._why_dead, ready=self._why_not_ready)
         await health.start(self._settings.web_host, self._settings.web_port)
         try:
@@ -100,18 +103,28 @@ class _Worker:
         self._started = True
         logger.info("worker runs %s", ", ".join(member.name for member in self._members))
         await self._stopping.wait()
-        logger.info("worker stops")
+        logger.info("worker stops%s", "; its places are kept" if self._comes_back else "")
         for watch in watches:
             watch.cancel()
         try:
             async with asyncio.timeout(_STOP_SECONDS):
-                await asyncio.gather(*(member.stop() for member in self._members))
-                await asyncio.gather(*(member.app.stop() for member in self._members))
+                await asyncio.gather(*(self._end(member) for member in self._members))
         except TimeoutError:
             stop_the_process(f"not everything ended within {_STOP_SECONDS:.0f} s")
         for member in self._members:
             member.close()
         logger.info("worker has stopped")
+
+    async def _end(self, member: Member) -> None:
+        await member.stop()
+        if not self._comes_back:
+            await member.leave()
+        await member.app.stop()
+
+    def _stop_and_come_back(self) -> None:
+        """Stop for a moment: the groups keep the worker's places until its session ends."""
+        self._comes_back = True
+        self._stopping.set()
 
     def _wire(self, admin: AdminClient) -> Wiring:
         changelog = changelog_of(self._settings.app_id)

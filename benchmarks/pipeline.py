@@ -15,45 +15,30 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from statistics import quantiles
-from tempfile import mkdtemp
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Message, Producer
 
-from agents.catch_up import wait_for_group
 from agents.worker_process import worker_process
+from benchmarks.bench import PATIENCE_SECONDS, Bench, BenchFailedError, bench_on_a_broker
 from benchmarks.workload import business, customers, orders
 from schemas.catalogue import JOURNAL, topic_of
-from schemas.events import Event, OrderDecision
+from schemas.events import OrderDecision
 from streams.cloud_events import headers_of
-from streams.codec import Codec
-from streams.embedded.claim import Claim
-from streams.embedded.parts import at_broker, embedded_kafka
 from streams.embedded.supervised import SupervisedProcess
-from streams.errors import HeadroomError
-from streams.kafka_client import client_config, producer_config
-from streams.registry import open_schema_ids
+from streams.kafka_client import producer_config
 from streams.settings import Settings
-from streams.topics import TopicSpec, apply, catalogue_topics
 
 CUSTOMERS = 2_000
-_PATIENCE_SECONDS = 90.0
 _WARM_UP_SECONDS = 5.0
 _DECISIONS = topic_of("OrderDecision")
 _ORDERS = topic_of("OrderPlaced")
 _ECHO = "bench.echo"
 _PLAIN = "bench.plain-decisions"
-
-
-class BenchFailedError(HeadroomError):
-    """What was measured did not come to its end."""
 
 
 class Throughput(msgspec.Struct, frozen=True):
@@ -82,17 +67,6 @@ class Report(msgspec.Struct, frozen=True):
     ratio_to_plain: float
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What the measurements of one run share."""
-
-    settings: Settings
-    codec: Codec
-    claim: Claim
-    directory: Path
-    tell: Callable[[str], None]
-
-
 def run(
     settings: Settings,
     *,
@@ -115,20 +89,8 @@ def run(
     Raises:
         BenchFailedError: something did not answer in time.
     """
-    directory = Path(mkdtemp(prefix="headroom-bench-"))
-    settings = settings.model_copy(
-        update={"embedded_dir": directory, "state_dir": directory / "state"}
-    )
-    with ExitStack() as parts:
-        claim = Claim(directory / "bench.lock")
-        claim.take()
-        parts.callback(claim.release)
-        if settings.kafka_bootstrap is None:
-            tell("starting Kafka")
-            kafka = parts.enter_context(embedded_kafka(settings))
-            settings = at_broker(settings, kafka.bootstrap_servers)
-        bench = Bench(settings, Codec(open_schema_ids(None)), claim, directory, tell)
-        _make_topics(bench)
+    with bench_on_a_broker(settings, tell) as bench:
+        bench.make_topics(_ECHO, _PLAIN)
         headroom, plain = _throughput(bench, events, plain_events)
         latency = _latencies(bench, per_second, seconds)
     return Report([headroom, plain], latency, headroom.events_per_second / plain.events_per_second)
@@ -139,14 +101,14 @@ def run(
 
 def _throughput(bench: Bench, events: int, plain_events: int) -> tuple[Throughput, Throughput]:
     bench.tell(f"journal with {events} events of {CUSTOMERS} customers")
-    _produce(bench, JOURNAL, customers(CUSTOMERS))
-    _produce(bench, JOURNAL, business(plain_events, CUSTOMERS))
+    bench.produce(JOURNAL, customers(CUSTOMERS))
+    bench.produce(JOURNAL, business(plain_events, CUSTOMERS))
     bench.tell(f"plain Faust agent, {plain_events} events")
     plain = _time_plain(bench, plain_events)
-    _produce(bench, JOURNAL, business(events, CUSTOMERS, seed=2))
+    bench.produce(JOURNAL, business(events, CUSTOMERS, seed=2))
     bench.tell(f"Headroom's credit agent, {events} events")
     with _worker(bench, "credit", wait=False) as worker:
-        _wait_for_group(bench, f"{bench.settings.app_id}-credit", worker)
+        bench.wait_for_group(f"{bench.settings.app_id}-credit", worker)
     return _rate(bench, "Headroom", _DECISIONS, plain_events + events), plain
 
 
@@ -165,7 +127,7 @@ def _time_plain(bench: Bench, events: int) -> Throughput:
         environment=os.environ | environment,
     )
     try:
-        _wait_for_group(bench, "plain-faust", process)
+        bench.wait_for_group("plain-faust", process)
     finally:
         process.stop()
     return _rate(bench, "plain Faust agent", _PLAIN, events)
@@ -173,12 +135,12 @@ def _time_plain(bench: Bench, events: int) -> Throughput:
 
 def _rate(bench: Bench, name: str, out: str, events: int) -> Throughput:
     """Events of business per second, from the first decision to the last, as they were sent."""
-    consumer = _reader(bench, out, from_the_end=False)
+    consumer = bench.reader(out, from_the_end=False)
     left = sum(
         consumer.get_watermark_offsets(place, timeout=10)[1] for place in consumer.assignment()
     )
     sent: list[int] = []
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while len(sent) < left and time.monotonic() < deadline:
         messages = consumer.consume(1000, 0.2)
         sent += [message.timestamp()[1] for message in messages if message.error() is None]
@@ -188,21 +150,14 @@ def _rate(bench: Bench, name: str, out: str, events: int) -> Throughput:
     return Throughput(name, events, events / ((max(sent) - min(sent)) / 1000))
 
 
-def _wait_for_group(bench: Bench, group: str, process: SupervisedProcess) -> None:
-    """Until the group has committed all of the journal."""
-    wait_for_group(
-        client_config(bench.settings), group, [JOURNAL], bench.settings.partitions, process.check
-    )
-
-
 # ── latency ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def _latencies(bench: Bench, per_second: int, seconds: int) -> list[Latency]:
     count = per_second * seconds
-    _produce(bench, topic_of("CustomerUpserted"), customers(CUSTOMERS))
+    bench.produce(topic_of("CustomerUpserted"), customers(CUSTOMERS))
     with _worker(bench, "intake", "credit") as worker:
-        _wait_for_group(bench, f"{bench.settings.app_id}-credit", worker)
+        bench.wait_for_group(f"{bench.settings.app_id}-credit", worker)
         measured = [
             _latency(bench, f"{_ECHO}: raw echo of librdkafka", _ECHO, _ECHO, count, per_second, 3),
             _latency(bench, "order in the journal to decision", JOURNAL, _DECISIONS, count,
@@ -224,7 +179,7 @@ def _latency(
     bench.tell(f"{name}, {per_second} a second")
     sent: dict[str, float] = {}
     taken: list[float] = []
-    consumer = _reader(bench, out)
+    consumer = bench.reader(out)
     stop = threading.Event()
 
     def read() -> None:
@@ -270,47 +225,6 @@ def _order_of(bench: Bench, message: Message) -> str:
     if isinstance(event, OrderDecision) and event.decision_number != 1:
         return ""
     return str(getattr(event, "order_id", ""))
-
-
-# ── what they share ─────────────────────────────────────────────────────────────────────────────
-
-
-def _make_topics(bench: Bench) -> None:
-    settings = bench.settings
-    own = [TopicSpec(name, settings.partitions, 1, {}) for name in (_ECHO, _PLAIN)]
-    apply(AdminClient(client_config(settings)), [*catalogue_topics(settings), *own])
-
-
-def _produce(bench: Bench, topic: str, events: Iterable[Event]) -> None:
-    producer = Producer({**producer_config(bench.settings), "linger.ms": 20})
-    headers = headers_of("bench")
-    for event in events:
-        key = str(getattr(event, "customer_id", "")).encode()
-        value = bench.codec.encode(event)
-        while True:
-            try:
-                producer.produce(topic, value, key, headers=list(headers(event)))
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-    producer.flush()
-
-
-def _reader(bench: Bench, topic: str, *, from_the_end: bool = True) -> Consumer:
-    consumer = Consumer(
-        {
-            **client_config(bench.settings),
-            "group.id": "bench",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "fetch.wait.max.ms": 10,
-        }
-    )
-    places = [TopicPartition(topic, n) for n in range(bench.settings.partitions)]
-    starts = [consumer.get_watermark_offsets(one)[from_the_end] for one in places]
-    consumer.assign([TopicPartition(topic, n, start) for n, start in enumerate(starts)])
-    return consumer
 
 
 def _worker(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ import faust
 from confluent_kafka import Consumer
 from faust.app.base import BootStrategy
 from faust.types import TP
+from mode.utils.objects import cached_property
+from mode.utils.queues import FlowControlEvent
 
+from streams.fast_lane.assignment import Assignor, Share
 from streams.fast_lane.commit import (
     AcknowledgedFirst,
     CommitOffset,
@@ -27,7 +31,8 @@ from streams.fast_lane.fetch import Fetch
 from streams.fast_lane.lane import Lane
 from streams.fast_lane.outlet import Outlet
 from streams.fast_lane.partition import Books, LedgerPartition, PassPartition
-from streams.fast_lane.restore import OpeningAbandonedError, restore
+from streams.fast_lane.restore import OpeningAbandonedError, changelog_reader, restore
+from streams.fast_lane.standby import Standbys
 from streams.fast_lane.store import Memory, PartitionStore, StateCodec
 from streams.fast_lane.transaction import Transactions
 from streams.fast_lane.transport import BatchSchema, BatchTransport
@@ -35,9 +40,15 @@ from streams.kafka_client import TopicFacts, client_config, faust_credentials, p
 from streams.metrics import Metrics
 from streams.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 _STREAM_BATCHES = 1_000_000
 """Faust's own bound on what waits for an agent. It counts messages and naps for a second when it is
 reached; the lane bounds bytes instead, before anything is fetched."""
+_HEARTBEAT_SECONDS = 0.25
+"""With the answer to a heartbeat the members of a group hear that partitions are shared out anew,
+and all wait for the last of them: it is a part of the silence when a worker comes or goes.
+"""
 _THREADS = 64
 _BLOCK_CACHE_BYTES = 64 << 20
 _WRITE_BUFFER_BYTES = 128 << 20
@@ -51,11 +62,26 @@ class _WithoutWeb(BootStrategy):
     enable_web = False
 
 
+class _FlowControl(FlowControlEvent):
+    """Faust resumes the flow once for each round in which partitions are shared out, and throws
+    away what waits for the agents when it does. When one round follows another at once, it does so
+    for both after the second: what was let through in between would be lost.
+    """
+
+    def resume(self) -> None:
+        if not self.is_active():
+            super().resume()
+
+
 class HeadroomApp(faust.App):
     """A Faust App without a web server, which logs as Faust does."""
 
     BootStrategy = _WithoutWeb
     logger = logging.getLogger("faust")
+
+    @cached_property
+    def flow_control(self) -> FlowControlEvent:
+        return _FlowControl()
 
 
 class Wiring:
@@ -73,11 +99,13 @@ class Wiring:
         )
 
 
-def build_app(wiring: Wiring, agent: str, *, has_leader: bool = False) -> faust.App:
+def build_app(
+    wiring: Wiring, agent: str, *, has_leader: bool = False, stateful: Collection[str] = ()
+) -> faust.App:
     """The Faust App of one agent: its own consumer group, so that each agent scales by itself.
 
     With `has_leader`, one of the App's workers is the leader; Faust makes a topic of one partition
-    for that.
+    for that. `stateful` are the topics whose partitions have a state.
     """
     settings = wiring.settings
     app_id = f"{settings.app_id}-{agent}"
@@ -92,7 +120,7 @@ def build_app(wiring: Wiring, agent: str, *, has_leader: bool = False) -> faust.
         broker_credentials=faust_credentials(settings),
         broker_client_id=f"{app_id}-{settings.worker_name}",
         broker_session_timeout=settings.session_timeout_seconds,
-        broker_heartbeat_interval=settings.heartbeat_seconds,
+        broker_heartbeat_interval=_HEARTBEAT_SECONDS,
         broker_rebalance_timeout=30.0,
         consumer_group_instance_id=settings.instance_id or None,
         consumer_auto_offset_reset="earliest",
@@ -109,8 +137,12 @@ def build_app(wiring: Wiring, agent: str, *, has_leader: bool = False) -> faust.
         web_enabled=False,
     )
     # Set, not looked up by name: an entry point would depend on how the package was installed.
-    fetch = Fetch(client_config(settings), app_id)
-    app.transport = BatchTransport(app.conf.broker_consumer, app, fetch=fetch)
+    app.transport = BatchTransport(
+        app.conf.broker_consumer,
+        app,
+        fetch=Fetch(client_config(settings), app_id),
+        assignor=Assignor(settings.instance_id, stateful=stateful, standbys=settings.standbys),
+    )
     return app
 
 
@@ -130,7 +162,8 @@ class Member:
     """One agent of a worker: what the worker starts, asks and stops.
 
     `stuck_for` tells the seconds that the oldest uncommitted record has waited. `stop` takes in no
-    more and commits what was done, while the App still runs; `close` follows when it does not.
+    more and commits what was done, while the App still runs; `leave` then gives the place in the
+    group up, unless it is to be kept; `close` follows when the App has stopped.
     """
 
     name: str
@@ -138,12 +171,22 @@ class Member:
     is_ready: Callable[[], bool]
     stuck_for: Callable[[], float]
     stop: Callable[[], Awaitable[None]]
+    leave: Callable[[], Awaitable[None]]
     close: Callable[[], object]
 
 
 def member(name: str, app: faust.App, lane: PassLane | LedgerLane) -> Member:
     """An agent on a lane."""
-    return Member(name, app, lane.lane.is_ready, lane.lane.stuck_for, lane.lane.stop, lane.close)
+    inner = lane.lane
+    return Member(
+        name,
+        app,
+        is_ready=inner.is_ready,
+        stuck_for=inner.stuck_for,
+        stop=inner.stop,
+        leave=inner.membership.leave,
+        close=lane.close,
+    )
 
 
 class LedgerLane:
@@ -165,28 +208,41 @@ class LedgerLane:
         self._changelog = changelog
         self._codec = codec
         self._books = books
+        self._source = source
         self.outlet = Outlet(
             producer_config(settings), wiring.metrics.decision_latency_seconds.observe
         )
+        self._asker = changelog_reader(client_config(settings), self._app_id)
         self._tell_group = CommitOffset(app)
         self.lane = _lane(wiring, app, [source], self._open)
+        self._standbys = Standbys(
+            client_config(settings),
+            group=self._app_id,
+            changelog=changelog,
+            changelog_id=wiring.topics[changelog].id,
+            open_store=self._store,
+            ask_for_a_round=self.lane.membership.ask_for_a_round,
+        )
+        self.lane.follow = self._follow
+        assignor: Assignor = app.transport.assignor  # type: ignore[attr-defined]  # `build_app`'s
+        assignor.ready = lambda: {source: sorted(self._standbys.ready())}
 
     def _open(self, tp: TP, abandoned: Callable[[], bool]) -> LedgerPartition:
         """Fence whoever had the partition, then read its state, then go on where the state ends."""
         settings = self._wiring.settings
         if abandoned():
             raise OpeningAbandonedError
+        begun = time.monotonic()
         guarantee = self._guarantee(_transactions(settings, self._app_id, tp))
-        store = PartitionStore(
-            state_directory(settings, self._app_id) / str(tp.partition),
-            self._codec,
-            self._wiring.memory,
-            cached_keys=_CACHED_KEYS // settings.partitions,
-        )
+        fenced = time.monotonic()
+        self._standbys.release(tp.partition)
+        store = self._store(tp.partition)
+        opened = time.monotonic()
         try:
             restored = restore(
                 store,
                 client_config(settings),
+                self._asker,
                 group=self._app_id,
                 source=(tp.topic, tp.partition),
                 changelog=self._changelog,
@@ -196,6 +252,14 @@ class LedgerLane:
         except BaseException:
             store.close()
             raise
+        logger.debug(
+            "%s-%s: fenced in %.3f s, disk opened in %.3f s, %s records restored in %.3f s",
+            *tp,
+            fenced - begun,
+            opened - fenced,
+            restored.records,
+            restored.seconds,
+        )
         return LedgerPartition(
             tp,
             store,
@@ -206,6 +270,18 @@ class LedgerLane:
             self._books,
         )
 
+    def _store(self, partition: int) -> PartitionStore:
+        settings = self._wiring.settings
+        return PartitionStore(
+            state_directory(settings, self._app_id) / str(partition),
+            self._codec,
+            self._wiring.memory,
+            cached_keys=_CACHED_KEYS // settings.partitions,
+        )
+
+    def _follow(self, share: Share) -> None:
+        self._standbys.follow(share.copies(self._source), share.warming.get(self._source, ()))
+
     def _guarantee(self, transactions: Transactions) -> Guarantee:
         if self._wiring.settings.guarantee == "exactly_once":
             answered = self._wiring.metrics.decision_latency_seconds.observe
@@ -213,6 +289,8 @@ class LedgerLane:
         return EffectivelyOnce(self.outlet, transactions, self._changelog)
 
     def close(self) -> None:
+        self._standbys.stop()
+        self._asker.close()
         self.outlet.close()
 
 

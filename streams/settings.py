@@ -89,8 +89,12 @@ class Settings(BaseSettings):
         Path(".headroom/state"), "Directory of the partitions' state, a cache of the changelogs"
     )
     session_timeout_seconds: float = _setting(
-        8.0, "Silence after which a worker counts as dead; heartbeats come three times as often",
-        "seconds", ge=6, le=10,
+        8.0, "Silence after which a worker counts as dead and others take over", "seconds",
+        ge=6, le=60,
+    )  # fmt: skip
+    standbys: int = _setting(
+        1, "Workers that keep a copy of a partition's state, ready to take over, beside its owner",
+        "workers", ge=0, le=8,
     )  # fmt: skip
     guarantee: Literal["effectively_once", "exactly_once"] = _setting(
         "effectively_once",
@@ -141,11 +145,6 @@ class Settings(BaseSettings):
     java: Path | None = _setting(
         None, "Java for the embedded broker (17 or newer) and registry (21 or newer); else our own"
     )
-
-    @property
-    def heartbeat_seconds(self) -> float:
-        """Time between two heartbeats: a worker that is given up has missed two of them."""
-        return self.session_timeout_seconds / 3
 
     @model_validator(mode="before")
     @classmethod

@@ -65,6 +65,52 @@ def pipeline(
 
 
 @app.command()
+def takeover(
+    accounts: Annotated[
+        list[int] | None,
+        typer.Option(min=1000, help="Accounts with state; may be given repeatedly."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """How long nobody answers when a worker is stopped, and how long its state takes to read back.
+
+    With an empty disk, the disk kept, and hot standbys, for states of several sizes (20,000 and
+    100,000 accounts). Runs about three minutes.
+    """
+    from benchmarks.takeover import run  # noqa: PLC0415  only this verb needs it
+
+    talk = Console(stderr=True)
+    measured = run(
+        load_settings(),
+        accounts or (20_000, 100_000),
+        tell=lambda text: talk.print(f"{text} …"),
+    )
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(measured).decode() + "\n")
+        return
+    table = Table(title="Taking over, seconds")
+    for heading in (
+        "accounts",
+        "records",
+        "empty disk",
+        "a million accounts",
+        "disk kept",
+        "silence with standbys",
+    ):
+        table.add_column(heading, justify="right")
+    for one in measured:
+        table.add_row(
+            f"{one.accounts:,}",
+            f"{one.records:,}",
+            f"{one.empty_disk_seconds:.1f}",
+            f"{one.seconds_per_million:.0f}",
+            f"{one.kept_disk_seconds:.1f}",
+            f"{one.silence_seconds:.2f}",
+        )
+    Console().print(table)
+
+
+@app.command()
 def forecast(
     days: Annotated[
         list[int] | None, typer.Option(min=1, help="Days to look ahead; may be given repeatedly.")

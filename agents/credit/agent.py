@@ -41,7 +41,7 @@ from streams.metrics import Metrics
 
 def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
     """The agent, ready to start."""
-    app = build_app(wiring, "credit", has_leader=True)
+    app = build_app(wiring, "credit", has_leader=True, stateful=[JOURNAL])
     portfolio = Portfolio(wiring.metrics)
     desk = CreditDesk(
         codec, policy, portfolio, wiring.metrics, f"{JOURNAL}@{wiring.topics[JOURNAL].id}"

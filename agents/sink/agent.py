@@ -91,7 +91,15 @@ def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
         await lane.stop()
 
     wiring.metrics.before_scrape.append(show_lag)
-    return Member("sink", app, lane.is_ready, lane.stuck_for, stop, writer.close)
+    return Member(
+        "sink",
+        app,
+        is_ready=lane.is_ready,
+        stuck_for=lane.stuck_for,
+        stop=stop,
+        leave=lane.membership.leave,
+        close=writer.close,
+    )
 
 
 def connect(settings: Settings, policy: PolicyBook) -> Client:

@@ -38,6 +38,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Protocol
 
+from aiokafka.errors import CommitFailedError
 from aiokafka.errors import KafkaError as ConsumerKafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
@@ -205,6 +206,10 @@ class CommitOffset:
         place = TopicPartition(tp.topic, tp.partition)
         try:
             await thread.call_thread(consumer.commit, {place: OffsetAndMetadata(offset, "")})
+        except CommitFailedError:
+            # So it is with every round, for who commits while the others join already.
+            logger.info("offset %s of %s-%s: the group shares out anew", offset, *tp)
+            return False
         except ConsumerKafkaError as error:
             logger.warning("offset %s of %s-%s not committed: %s", offset, *tp, error)
             return False

@@ -189,17 +189,21 @@ class Fetch:
         for tp in list(self._open):
             self.close(tp)
 
-    async def next(self, patience: float) -> tuple[TP, Fetched] | None:
-        """The next partition's records; None when none came within `patience` seconds."""
+    async def arrival(self, patience: float) -> bool:
+        """Wait for records, `patience` seconds at most; whether there are some to `take`."""
         if not self._waiting:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(patience):
                     await self._arrived.wait()
             except TimeoutError:
-                return None
-        if not self._waiting:
-            return None
+                return False
+        return bool(self._waiting)
+
+    def take(self) -> tuple[TP, Fetched]:
+        """The next partition's records, which are not read again. Raises `IndexError` when there
+        are none.
+        """
         reading, fetched = self._waiting.popleft()
         return reading.tp, fetched
 
@@ -215,7 +219,7 @@ class Fetch:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def _take(self, arrived: list[tuple[_Reading, Fetched]]) -> None:
+    def _queue(self, arrived: list[tuple[_Reading, Fetched]]) -> None:
         for reading, fetched in arrived:
             if self._open.get(reading.tp) is reading:
                 self._waiting.append((reading, fetched))
@@ -312,7 +316,7 @@ class Fetch:
             arrived.append((reading, fetched))
             reading.next_offset = end
         if arrived and self._loop is not None and not self._stopping:
-            self._loop.call_soon_threadsafe(self._take, arrived)
+            self._loop.call_soon_threadsafe(self._queue, arrived)
 
     def _troubled(
         self,

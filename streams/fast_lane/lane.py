@@ -24,12 +24,14 @@ import faust
 from confluent_kafka import KafkaException
 from faust.types import TP
 
+from streams.fast_lane.assignment import Share
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Fetched
+from streams.fast_lane.membership import Membership, Standing
 from streams.fast_lane.partition import Batch, Partition, unseen
 from streams.fast_lane.restore import OpeningAbandonedError
 from streams.fast_lane.transaction import CommitError
-from streams.fast_lane.transport import BatchTransport, consumer_of, let_read_again
+from streams.fast_lane.transport import BatchTransport, let_read_again
 from streams.kafka_client import cause_of
 from streams.metrics import Metrics, partition_label
 
@@ -43,6 +45,7 @@ _READ_AHEAD_SHARE = 8
 """An eighth of what may be in flight may wait for the agent; more would only take memory."""
 _CLOSE_SECONDS = 20.0
 _OPEN_AGAIN_SECONDS = 0.5
+_ASK_AGAIN_SECONDS = 0.2
 
 OpenPartition = Callable[[TP, Callable[[], bool]], Partition]
 """Makes a partition ready; runs in a thread and may wait. The second argument says whether it is
@@ -74,6 +77,7 @@ class Lane:
         metrics: Metrics,
     ) -> None:
         self.app = app
+        self.membership = Membership(app)
         self._topics = frozenset(topics)
         self._open_partition = open_partition
         self._executor = executor
@@ -87,10 +91,14 @@ class Lane:
         self._wanted: frozenset[TP] = frozenset()
         self._generation = -1
         self._accepting = False
+        self._stopped = False
         self._step_records = 64
         transport = app.transport
         assert isinstance(transport, BatchTransport)  # noqa: S101  what `build_app` gave it
         self._fetch = transport.fetch
+        self._assignor = transport.assignor
+        self.follow: Callable[[Share], object] = lambda _share: None
+        """Hears what this worker got, once nothing of the rest is open."""
         self._fetch.may_read = self._may_read
         metrics.before_scrape.append(self._show_lag)
         app.on_partitions_assigned.connect(self._assigned)  # type: ignore[arg-type]
@@ -151,6 +159,7 @@ class Lane:
 
     async def stop(self) -> None:
         """Take in no more, commit what was done, let the partitions go."""
+        self._stopped = True
         self._accepting = False
         await self._finish_opening()
         await self._commit_all()
@@ -207,6 +216,8 @@ class Lane:
         """Faust: these are ours now. Opens what is new, keeps what we had and nobody can have had
         since.
         """
+        if self._stopped:
+            return
         generation = self.app.consumer_generation_id
         wanted = frozenset(tp for tp in assigned if tp.topic in self._topics)
         unbroken = generation in (self._generation, self._generation + 1)
@@ -216,6 +227,7 @@ class Lane:
         self._wanted = wanted
         self._generation = generation
         self._accepting = True
+        self.follow(self._assignor.share)
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_forever())
             self._fetch.start()
@@ -236,7 +248,7 @@ class Lane:
         self._fetch.close_all()
         self._fetch.queued_bytes = 0  # Faust has thrown away what waited
         await self._finish_opening()
-        if self._is_member():
+        if self.membership.is_current(self._generation):
             await self._commit_all()
         else:
             # Our session is over: somebody else may have the partitions, and what is not committed
@@ -244,10 +256,6 @@ class Lane:
             logger.warning("%s: membership lost, letting the partitions go", self.app.conf.id)
             for tp in list(self._partitions):
                 await self._close(tp)
-
-    def _is_member(self) -> bool:
-        coordinator = consumer_of(self.app)._coordinator  # noqa: SLF001
-        return bool(coordinator.generation == self._generation)
 
     @fail_stop
     async def _open(self, tp: TP, *, again: bool = False) -> None:
@@ -260,6 +268,8 @@ class Lane:
         try:
             partition = None
             while partition is None:
+                if not await self._may_open(tp, abandoned):
+                    return
                 try:
                     partition = await loop.run_in_executor(
                         self._executor, self._open_partition, tp, abandoned
@@ -271,6 +281,8 @@ class Lane:
                         raise
                     logger.warning("%s-%s cannot be opened yet: %s", *tp, cause_of(error).str())
                     await asyncio.sleep(_OPEN_AGAIN_SECONDS)
+                except CommitError as error:
+                    logger.warning("%s-%s cannot be opened yet: %s", *tp, error)
         except OpeningAbandonedError:
             return
         finally:
@@ -278,11 +290,30 @@ class Lane:
         if abandoned():
             await partition.close()
             return
-        self._metrics.recovery_seconds.observe(time.monotonic() - started)
+        seconds = time.monotonic() - started
+        logger.debug("%s-%s opened in %.3f s", *tp, seconds)
+        self._metrics.recovery_seconds.observe(seconds)
         self._partitions[tp] = partition
         self._read(tp, partition)
         if again:
             logger.info("%s-%s goes on", *tp)
+
+    async def _may_open(self, tp: TP, abandoned: Callable[[], bool]) -> bool:
+        """Ask the group whether the partition is still ours: opening it fences whoever has it. One
+        that was cut off, or stopped, hears of its failed transaction before it hears of its
+        successor.
+        """
+        while not abandoned():
+            standing = await self.membership.ask(self._generation)
+            if standing is Standing.MEMBER:
+                return True
+            if standing is Standing.REPLACED:
+                logger.warning(
+                    "%s-%s: this worker was replaced while it was silent; it changes nothing", *tp
+                )
+                return False
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        return False
 
     def _read(self, tp: TP, partition: Partition) -> None:
         """Read on from where the partition stands, be that before what was read last."""

@@ -30,6 +30,8 @@ _REQUEST_SECONDS = 10.0
 _PATIENCE_SECONDS = 20.0
 _RECOVERY_SECONDS = 10.0
 _BACK_OFF_SECONDS = 0.2
+_LISTEN_SECONDS = 1.0
+_GATHER_SECONDS = 0.01
 
 _Answer = TypeVar("_Answer")
 _RECORDS_PER_WRITE = 10_000
@@ -54,6 +56,7 @@ class Restored(NamedTuple):
 def restore(
     store: PartitionStore,
     config: Mapping[str, Any],
+    asker: Consumer,
     *,
     group: str,
     source: tuple[str, int],
@@ -64,14 +67,28 @@ def restore(
     """Make `store` what the last transaction left, and say at which journal offset to go on.
 
     The former owner must be fenced already (`EffectivelyOnce`), or its last transaction may still
-    be open.
+    be open. `asker` is a client of the group that has been there for a while: a new one needs half
+    a second until it has found the group's coordinator.
 
     Raises:
         StateLostError: events would be skipped; the message says what is missing.
         OpeningAbandonedError: `abandoned` said that the partition is wanted no longer.
     """
     started = time.monotonic()
-    consumer = Consumer(
+    consumer = changelog_reader(config, group)
+    try:
+        records = _replay(
+            store, consumer, asker, TopicPartition(changelog, source[1]), changelog_id, abandoned
+        )
+        next_offset = _next_offset(store, asker, TopicPartition(*source))
+    finally:
+        consumer.close()
+    return Restored(records, time.monotonic() - started, next_offset)
+
+
+def changelog_reader(config: Mapping[str, Any], group: str) -> Consumer:
+    """A client that reads committed records and tells where a log ends. It joins no group."""
+    return Consumer(
         {
             **config,
             "group.id": group,
@@ -83,26 +100,17 @@ def restore(
             "queued.max.messages.kbytes": 32 * 1024,
         }
     )
-    try:
-        records = _replay(
-            store, consumer, TopicPartition(changelog, source[1]), changelog_id, abandoned
-        )
-        next_offset = _next_offset(store, consumer, TopicPartition(*source))
-    finally:
-        consumer.close()
-    return Restored(records, time.monotonic() - started, next_offset)
 
 
-def _replay(
-    store: PartitionStore,
-    consumer: Consumer,
-    changelog: TopicPartition,
-    changelog_id: str,
-    abandoned: Callable[[], bool],
-) -> int:
+def where_to_read_on(
+    store: PartitionStore, asker: Consumer, changelog: TopicPartition, changelog_id: str
+) -> tuple[TopicPartition, int]:
+    """From where to read a changelog so that the disk becomes a copy of it, and where it ends now.
+    A disk that is none is emptied.
+    """
     name = f"{changelog.topic}-{changelog.partition}"
     offset = store.changelog_offset
-    first, end = _bounds(consumer, changelog, offset)
+    first, end = _bounds(asker, changelog, offset)
     why = None
     if store.changelog_id not in (None, changelog_id):
         why = "belongs to a changelog that no longer exists"
@@ -117,9 +125,21 @@ def _replay(
         store.wipe()
         offset = 0
     store.follow(changelog_id)
+    start = TopicPartition(changelog.topic, changelog.partition, offset or OFFSET_BEGINNING)
+    return start, end if end > max(offset, first) else offset
+
+
+def _replay(
+    store: PartitionStore,
+    consumer: Consumer,
+    asker: Consumer,
+    changelog: TopicPartition,
+    changelog_id: str,
+    abandoned: Callable[[], bool],
+) -> int:
+    start, end = where_to_read_on(store, asker, changelog, changelog_id)
     records = 0
-    if end > max(offset, first):
-        start = TopicPartition(changelog.topic, changelog.partition, offset or OFFSET_BEGINNING)
+    if end > store.changelog_offset:
         consumer.assign([start])
         records = _read_to_the_end(store, consumer, end, abandoned)
         consumer.unassign()
@@ -127,13 +147,22 @@ def _replay(
     return records
 
 
-def _bounds(consumer: Consumer, place: TopicPartition, reached: int) -> tuple[int, int]:
+def log_end(consumer: Consumer, place: TopicPartition) -> int | None:
+    """The offset behind a log's last record, None when no broker says."""
+    try:
+        bounds = consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
+    except KafkaException:
+        return None
+    return None if bounds is None else int(bounds[1])
+
+
+def _bounds(asker: Consumer, place: TopicPartition, reached: int) -> tuple[int, int]:
     """The first offset of a log and the one behind its last. A broker that has just started may not
     know for a moment how far its log goes: an end before what was `reached` is asked for again.
     """
     deadline = time.monotonic() + _RECOVERY_SECONDS
     while True:
-        first, end = _ask(lambda: consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS))
+        first, end = _ask(lambda: asker.get_watermark_offsets(place, timeout=_REQUEST_SECONDS))
         if end >= reached or time.monotonic() > deadline:
             return first, end
         time.sleep(_BACK_OFF_SECONDS)
@@ -152,7 +181,11 @@ def _read_to_the_end(
         changes: dict[bytes, bytes | None] = {}
         offset = -1
         done = False
-        for message in consumer.consume(_RECORDS_PER_WRITE, 1.0):
+        first = consumer.poll(_LISTEN_SECONDS)
+        if first is None:
+            continue
+        # Asked for a lot at once and with patience, the client would sit out its time at the end.
+        for message in [first, *consumer.consume(_RECORDS_PER_WRITE, _GATHER_SECONDS)]:
             error = message.error()
             if error is not None:
                 if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
@@ -171,10 +204,10 @@ def _read_to_the_end(
             return records
 
 
-def _next_offset(store: PartitionStore, consumer: Consumer, source: TopicPartition) -> int:
+def _next_offset(store: PartitionStore, asker: Consumer, source: TopicPartition) -> int:
     """Where to go on in the journal. The state's own word counts; the group was told it later."""
-    first, end = _ask(lambda: consumer.get_watermark_offsets(source, timeout=_REQUEST_SECONDS))
-    committed = _ask(lambda: consumer.committed([source], timeout=_REQUEST_SECONDS))[0].offset
+    first, end = _ask(lambda: asker.get_watermark_offsets(source, timeout=_REQUEST_SECONDS))
+    committed = _ask(lambda: asker.committed([source], timeout=_REQUEST_SECONDS))[0].offset
     name = f"{source.topic}-{source.partition}"
     next_offset = store.next_offset
     if next_offset is None:

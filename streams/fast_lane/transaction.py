@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 TRANSACTION_TIMEOUT_SECONDS = 10.0
 _CALL_SECONDS = 10.0
+_FENCING_SECONDS = 5.0
+"""Shorter than any session: who fences was a member of its group when it began, and must not do it
+when it is one no longer.
+"""
 _GRACE_SECONDS = 2.0
 _RETRY_SECONDS = 0.2
 
@@ -38,7 +42,7 @@ class CommitError(HeadroomError):
 
 
 class Transactions:
-    """Opening fences the former owner, and waits as long as the brokers take.
+    """Opening fences the former owner.
 
     Args:
         config: of the client.
@@ -46,6 +50,9 @@ class Transactions:
         source: topic and partition that the offsets are of.
         group_metadata: of the consumer group that offsets go to; not needed where they stand in a
             changelog. What fences is the transactional id, so it need be no member's.
+
+    Raises:
+        CommitError: the brokers did not answer in time; nobody may have been fenced.
     """
 
     def __init__(
@@ -70,9 +77,15 @@ class Transactions:
                 "message.timeout.ms": int(TRANSACTION_TIMEOUT_SECONDS * 1000),
             }
         )
-        self._until_done(
-            lambda: self._producer.init_transactions(_CALL_SECONDS), give_up_after=None
-        )
+        self._until_done(self._fence, give_up_after=_FENCING_SECONDS)
+
+    def _fence(self) -> None:
+        # Without a connection the client asks for the transactions' coordinator in vain, and again
+        # after half a second; so it gets a connection first. The one over which the first question
+        # went may be closed with its answer, since it was to a broker whose name was not known yet.
+        for _ in range(2):
+            self._producer.list_topics(self._source[0], timeout=_FENCING_SECONDS)
+        self._producer.init_transactions(_FENCING_SECONDS)
 
     def write(
         self,
@@ -133,10 +146,7 @@ class Transactions:
         return written.offset + 1
 
     def _until_done(
-        self,
-        call: Callable[[], object],
-        *,
-        give_up_after: float | None = TRANSACTION_TIMEOUT_SECONDS,
+        self, call: Callable[[], object], *, give_up_after: float = TRANSACTION_TIMEOUT_SECONDS
     ) -> None:
         """Call again while the error says that this is right."""
         started = time.monotonic()
@@ -145,7 +155,7 @@ class Transactions:
                 call()
             except KafkaException as error:
                 cause = cause_of(error)
-                late = give_up_after is not None and time.monotonic() - started > give_up_after
+                late = time.monotonic() - started > give_up_after
                 if late or not cause.retriable():
                     raise self._failure(error) from error
                 logger.warning("%s waits for the broker: %s", self._name, cause.str())

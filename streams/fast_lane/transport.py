@@ -23,6 +23,7 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from streams.fast_lane.assignment import Assignor
 from streams.fast_lane.fetch import Fetch
 
 _faust_logger = logging.getLogger("faust")
@@ -45,6 +46,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return [], *others
 
         fetcher._get_actions_per_node = all_but_fetches  # noqa: SLF001
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._partition_assignment_strategy = (transport.assignor,)  # noqa: SLF001
+        return consumer
 
 
 def consumer_of(app: Any) -> aiokafka.AIOKafkaConsumer:
@@ -73,10 +79,11 @@ class BatchConsumer(driver.Consumer):
         if not self.flow_active:
             await asyncio.sleep(_STOPPED_FLOW_SECONDS)
             return
-        found = await self.transport.fetch.next(timeout)
-        if found is None or self.should_stop or not self.flow_active:
+        fetch = self.transport.fetch
+        # Not taken while Faust lets nothing through: it may be of the partition's next owner, us.
+        if not await fetch.arrival(timeout) or self.should_stop or not self.flow_active:
             return
-        tp, fetched = found
+        tp, fetched = fetch.take()
         yield (
             tp,
             ConsumerMessage(
@@ -100,9 +107,10 @@ class BatchTransport(driver.Transport):
 
     Consumer = BatchConsumer
 
-    def __init__(self, *args: Any, fetch: Fetch, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, fetch: Fetch, assignor: Assignor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fetch = fetch
+        self.assignor = assignor
 
 
 class BatchSchema(faust.Schema[Any, Any]):

@@ -73,10 +73,9 @@ async def read(fetch: Fetch, end: int) -> list[Fetched]:
     found: list[Fetched] = []
     deadline = time.monotonic() + _PATIENCE
     while not found or found[-1].end < end:
-        one = await fetch.next(0.5)
         assert time.monotonic() < deadline, found
-        if one is not None:
-            found.append(one[1])
+        if await fetch.arrival(0.5):
+            found.append(fetch.take()[1])
     return found
 
 
@@ -177,7 +176,7 @@ def test_after_a_reopening_nothing_of_the_former_reading_comes(log: Log) -> None
         assert (found[0].start, len(values(found))) == (10, 12)
         fetch.close_all()
         log.append(b"22")
-        assert await fetch.next(0.5) is None
+        assert not await fetch.arrival(0.5)
 
     log.fetch(story)
 
@@ -188,7 +187,7 @@ def test_nothing_is_read_while_the_lane_has_enough(log: Log) -> None:
     async def story(fetch: Fetch) -> None:
         fetch.may_read = lambda: False
         fetch.open(log.tp, 0)
-        assert await fetch.next(0.5) is None
+        assert not await fetch.arrival(0.5)
         fetch.may_read = lambda: True
         assert values(await read(fetch, 1)) == [b"0"]
 

@@ -84,6 +84,7 @@ class Place:
         return store, restore(
             store,
             client_config(self.settings),
+            self._group,
             group=self.group,
             source=(self.journal, 0),
             changelog=self.changelog,

@@ -48,7 +48,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("HEADROOM_KAFKA_SECURITY_PROTOCOL", "TLS"),
         ("HEADROOM_PARTITIONS", "0"),
         ("HEADROOM_SESSION_TIMEOUT_SECONDS", "5.9"),
-        ("HEADROOM_SESSION_TIMEOUT_SECONDS", "10.1"),
+        ("HEADROOM_SESSION_TIMEOUT_SECONDS", "60.1"),
         ("HEADROOM_COMMIT_INTERVAL_SECONDS", "0"),
         ("HEADROOM_GUARANTEE", "at_most_once"),
         ("HEADROOM_MAX_RECORD_BYTES", "many"),
@@ -102,11 +102,6 @@ def test_no_one_can_change_a_setting_on_the_way() -> None:
     settings = load_settings()
     with pytest.raises(ValidationError):
         settings.web_port = 1
-
-
-def test_heartbeats_come_three_times_in_a_session_timeout() -> None:
-    settings = load_settings()
-    assert settings.heartbeat_seconds * 3 == pytest.approx(settings.session_timeout_seconds)
 
 
 def test_every_setting_says_what_it_is() -> None:

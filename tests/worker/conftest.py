@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -67,6 +68,11 @@ class WorkerProcess:
         except OSError:
             return 0, ""
 
+    def partitions(self, topic: str) -> set[str]:
+        """Those of a topic that it has open, as its metrics name them."""
+        of_all = re.findall(r'_lag_seconds\{partition="([^"]*)"', self.get("/metrics")[1])
+        return {name for name in of_all if f"/{topic}-" in name}
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
@@ -111,6 +117,7 @@ def make_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Star
             "HEADROOM_SESSION_TIMEOUT_SECONDS": "6",
             "HEADROOM_WEB_PORT": str(free_port()),
             "HEADROOM_CLOCK": "replayed",
+            "HEADROOM_LOG_LEVEL": "debug",
         }
         environment |= {f"HEADROOM_{key.upper()}": value for key, value in settings.items()}
         worker = WorkerProcess(environment, tmp_path / f"{name}.log")
