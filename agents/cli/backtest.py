@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,11 +13,11 @@ import pyarrow as pa
 import typer
 from pyarrow import csv, parquet
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from agents.backtest.courses import TwoCourses
 from agents.backtest.report import AlertReport, OrderChange, Report, SegmentReport, report
+from agents.cli.paper import plain_console
 from agents.cli.progress import Stages
 from agents.journal import from_file, from_kafka
 from agents.journal.in_order import in_order
@@ -34,7 +33,6 @@ from streams.kafka_client import client_config
 from streams.registry import open_schema_ids
 from streams.settings import Settings, load_settings
 
-_PIPE_WIDTH = 200
 _FORMATS = (".parquet", ".csv")
 
 
@@ -124,12 +122,7 @@ def _from_file(path: Path, *, days: bool) -> Iterator[Event]:
 
 
 def _print(found: Report, at_risk_days: int, out: Path | None) -> None:
-    console = Console(
-        markup=False,
-        highlight=False,
-        emoji=False,
-        width=None if sys.stdout.isatty() else _PIPE_WIDTH,
-    )
+    console = plain_console()
     at_risk = f"written off, or paid more than {at_risk_days} days late"
     console.print(_table("Orders", _COUNTS, found.segments))
     console.print(_table(f"Money; at risk is what was {at_risk}", _SUMS, found.segments))

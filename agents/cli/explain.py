@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from agents.cli.paper import plain_console
 from agents.cli.progress import Stages
 from agents.core.policy import PolicyBook
 from agents.credit.explanation import Explanation, Fact, Input, Ruling, Witness
@@ -28,8 +28,6 @@ from streams.errors import ConfigurationError, HeadroomError
 from streams.kafka_client import client_config
 from streams.registry import open_schema_ids
 from streams.settings import load_settings
-
-_PIPE_WIDTH = 200
 
 _OfEach = list[tuple[Explanation, dict[str, Published] | None]]
 
@@ -75,12 +73,7 @@ def explain(
     if as_json:
         typer.echo(json.dumps([_json(one, known) for one, known in found], indent=1))
     else:
-        console = Console(
-            markup=False,
-            highlight=False,
-            emoji=False,
-            width=None if sys.stdout.isatty() else _PIPE_WIDTH,
-        )
+        console = plain_console()
         for one, known in found:
             _print(console, one, known)
     different = [fault for one, known in found for fault in _differences(one, known)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from agents.cli.paper import plain_console
 from agents.core.policy import ALWAYS, Policy, PolicyBook, PolicyVersion
 from agents.core.policy_changes import (
     Span,
@@ -39,8 +38,6 @@ app = typer.Typer(
 )
 _AS_JSON = Annotated[bool, typer.Option("--json", help="For a program to read.")]
 
-_PIPE_WIDTH = 200
-"""Columns where nobody says how many there are: enough that few lines are broken."""
 _SHIPPED = "default"
 
 
@@ -75,7 +72,7 @@ def check(
         _print_json({"faults": [], "warnings": warnings, "versions": versions})
         return
     _tell(warnings)
-    console = _console()
+    console = plain_console()
     for version in book.versions:
         _print_in_force(console, shipped, version)
     console.print(f"* differs from the policy that ships ({shipped.versions[0].version})")
@@ -99,7 +96,7 @@ def diff(
         _print_json({"warnings": warnings, "spans": [_dated(span) for span in spans]})
         return
     _tell(warnings)
-    console = _console()
+    console = plain_console()
     for span in spans:
         _print_changes(console, span)
 
@@ -167,14 +164,6 @@ def _dated(span: Span) -> dict[str, object]:
 
 
 # ── for a person ────────────────────────────────────────────────────────────────────────────────
-
-
-def _console() -> Console:
-    # What the files say is shown as it stands, brackets and colons too.
-    knows_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(
-        markup=False, highlight=False, emoji=False, width=None if knows_width else _PIPE_WIDTH
-    )
 
 
 def _print_in_force(console: Console, shipped: PolicyBook, version: PolicyVersion) -> None:
