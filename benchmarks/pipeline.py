@@ -4,7 +4,8 @@ All of it in one run on one broker, one after the other, since absolute figures 
 another machine:
 
 * journal to decisions with the full reducer, one worker, against a plain per-event Faust agent with
-  the same reducer (`benchmarks.plain_faust`);
+  the same reducer (`benchmarks.plain_faust`), and against reading and decoding alone, which tells
+  how fast the machine is;
 * order to decision as a consumer reads it, at a steady rate: from the journal, and from
   `credit.orders.v1` through intake too, beside a raw echo of librdkafka: produce, consume.
 """
@@ -25,7 +26,7 @@ from confluent_kafka import Message, Producer
 
 from agents.worker_process import worker_process
 from benchmarks.bench import PATIENCE_SECONDS, Bench, BenchFailedError, bench_on_a_broker
-from benchmarks.workload import business, customers, orders
+from benchmarks.workload import BUSINESS, business, customers, orders
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import OrderDecision
 from streams.cloud_events import headers_of
@@ -91,15 +92,18 @@ def run(
     """
     with bench_on_a_broker(settings, tell) as bench:
         bench.make_topics(_ECHO, _PLAIN)
-        headroom, plain = _throughput(bench, events, plain_events)
+        headroom, plain, reading = _throughput(bench, events, plain_events)
         latency = _latencies(bench, per_second, seconds)
-    return Report([headroom, plain], latency, headroom.events_per_second / plain.events_per_second)
+    ratio = headroom.events_per_second / plain.events_per_second
+    return Report([headroom, plain, reading], latency, ratio)
 
 
 # ── throughput ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _throughput(bench: Bench, events: int, plain_events: int) -> tuple[Throughput, Throughput]:
+def _throughput(
+    bench: Bench, events: int, plain_events: int
+) -> tuple[Throughput, Throughput, Throughput]:
     bench.tell(f"journal with {events} events of {CUSTOMERS} customers")
     bench.produce(JOURNAL, customers(CUSTOMERS))
     bench.produce(JOURNAL, business(plain_events, CUSTOMERS))
@@ -109,7 +113,26 @@ def _throughput(bench: Bench, events: int, plain_events: int) -> tuple[Throughpu
     bench.tell(f"Headroom's credit agent, {events} events")
     with _worker(bench, "credit", wait=False) as worker:
         bench.wait_for_group(f"{bench.settings.app_id}-credit", worker)
-    return _rate(bench, "Headroom", _DECISIONS, plain_events + events), plain
+    headroom = _rate(bench, "Headroom", _DECISIONS, plain_events + events)
+    bench.tell("reading and decoding the same journal")
+    return headroom, plain, _time_reading(bench, plain_events + events)
+
+
+def _time_reading(bench: Bench, events: int) -> Throughput:
+    """The journal's events of business per second when they are only read and decoded."""
+    consumer = bench.reader(JOURNAL, from_the_end=False)
+    read = 0
+    began = time.perf_counter()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while read < events and time.monotonic() < deadline:
+        for message in consumer.consume(1000, 0.2):
+            if message.error() is None:
+                read += isinstance(bench.codec.decode(message.value()), BUSINESS)
+    seconds = time.perf_counter() - began
+    consumer.close()
+    if read < events:
+        raise BenchFailedError(f"the journal: {read} of {events} events could be read")
+    return Throughput("read and decoded only", events, events / seconds)
 
 
 def _time_plain(bench: Bench, events: int) -> Throughput:

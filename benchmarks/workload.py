@@ -24,6 +24,9 @@ DAY = 20_500
 _LIMIT = 8_000_00
 _OPEN_AT_ONCE = 6
 
+BUSINESS = (OrderPlaced, InvoiceIssued, PaymentReceived)
+"""What `business` is made of."""
+
 
 def customers(count: int) -> Iterator[Event]:
     """The master records."""
