@@ -20,6 +20,7 @@ from agents.credit.rules import figures, group_figures, has_figures, reduce
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import (
     BY_NAME,
+    AccountMoved,
     BusinessDayStarted,
     CreditLimitAlert,
     Event,
@@ -142,7 +143,8 @@ class CreditDesk:
                             refused = record._replace(value=self._codec.encode(effect.event))
                         self._refuse(batch, refused, effect.reason, "rule", effect.detail)
                     case Forward():
-                        batch.publish(self._forward(record, event, effect, forwarded))
+                        sent_on = self._forward(record, event, effect, forwarded)
+                        batch.forward(sent_on, moves=isinstance(effect.event, AccountMoved))
                         forwarded += 1
                     case GroupTouched():
                         batch.touch(_GROUP + effect.group_id)

@@ -207,5 +207,9 @@ class SinkPartition:
         del outgoing
         raise AttributeError("the sink publishes nothing")
 
+    def forward(self, outgoing: Outgoing, *, moves: bool) -> None:
+        del outgoing, moves
+        raise AttributeError("the sink has no state that could move")
+
     def close_the_books(self) -> None:
         """There are none."""

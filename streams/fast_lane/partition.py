@@ -74,6 +74,14 @@ class Batch:
         """Send an event: all that a step publishes leaves together when the step is done."""
         self._partition.publish(outgoing)
 
+    def forward(self, outgoing: Outgoing, *, moves: bool) -> None:
+        """Send a record to another partition of the source; they arrive there in their order.
+
+        One that `moves` a key's state there goes with the commit, behind what is said of the key
+        here for the last time: what is said there can then only come after it.
+        """
+        self._partition.forward(outgoing, moves=moves)
+
     def touch(self, key: str) -> None:
         """What is said of `key` once per commit has to be said anew."""
         self._partition.touched[key] = None
@@ -113,6 +121,8 @@ class Partition(Protocol):
     def finish(self, end: int, size: int) -> None: ...
 
     def publish(self, outgoing: Outgoing) -> None: ...
+
+    def forward(self, outgoing: Outgoing, *, moves: bool) -> None: ...
 
     def close_the_books(self) -> None: ...
 
@@ -190,6 +200,10 @@ class LedgerPartition(_Steps):
         self._next_offset = next_offset
         self._committed_offset = next_offset
         self._latest: list[Outgoing] = []
+        self._forwards: list[Outgoing] = []
+        """What waits for a key's state that moves, this included."""
+        self._moves_waiting = False
+        self._moves_committing = False
 
     @property
     def store(self) -> PartitionStore:
@@ -215,9 +229,7 @@ class LedgerPartition(_Steps):
         return Batch(self, new)
 
     def finish(self, end: int, size: int) -> None:
-        for outgoing in self._outbox:
-            self._guarantee.send(outgoing)
-        self._outbox.clear()
+        self._empty_outbox()
         self._next_offset = end
         self._store.advance(end)
         self._guarantee.flight.size += size
@@ -225,6 +237,13 @@ class LedgerPartition(_Steps):
             self._uncommitted_since = time.monotonic()
         self._store.trim()
         self.stepping = False
+
+    def forward(self, outgoing: Outgoing, *, moves: bool) -> None:
+        self._moves_waiting |= moves
+        if self._moves_waiting or self._moves_committing:
+            self._forwards.append(outgoing)
+        else:
+            self.publish(outgoing)
 
     def close_the_books(self) -> None:
         if self._books is not None and self.touched:
@@ -249,6 +268,10 @@ class LedgerPartition(_Steps):
             if self._books is not None:
                 self._books.closing(self._store)
             latest, self._latest = self._latest, []
+            self._moves_committing = self._moves_waiting
+            if self._moves_waiting:
+                latest += self._forwards
+                self._forwards, self._moves_waiting = [], False
             snapshot = self._store.snapshot()
             flight = self._guarantee.seal()
             self._committing_bytes = flight.size
@@ -267,9 +290,25 @@ class LedgerPartition(_Steps):
             self._committed_offset = snapshot.next_offset
             self._committing_bytes = 0
             self._committing_since = None
+            self._let_forwards_go()
             if self._telling is None or self._telling.done():
                 self._telling = asyncio.create_task(self._tell())
             return time.monotonic() - started
+
+    def _let_forwards_go(self) -> None:
+        """A commit took along what they waited for, unless more moves by now."""
+        self._moves_committing = False
+        if self._moves_waiting:
+            return
+        self._outbox += self._forwards
+        self._forwards.clear()
+        if not self.stepping:
+            self._empty_outbox()
+
+    def _empty_outbox(self) -> None:
+        for outgoing in self._outbox:
+            self._guarantee.send(outgoing)
+        self._outbox.clear()
 
     async def close(self) -> None:
         """Let go of it, after a commit under way. What was not committed is forgotten."""
@@ -325,6 +364,10 @@ class PassPartition(_Steps):
         if self._uncommitted_since is None:
             self._uncommitted_since = time.monotonic()
         self.stepping = False
+
+    def forward(self, outgoing: Outgoing, *, moves: bool) -> None:
+        del outgoing, moves
+        raise AttributeError("this agent has no state that could move")
 
     def close_the_books(self) -> None:
         """There are none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +32,8 @@ class Recorded:
 
     def __init__(self) -> None:
         self.flight = Flight()
+        self.hold: threading.Event | None = None
+        """Until it is set, commits do not end."""
         self.sent: list[Outgoing] = []
         self.changes: list[Any] = []
         self.commits: list[tuple[int, list[Outgoing]]] = []
@@ -44,6 +47,8 @@ class Recorded:
 
     def commit(self, flight: Flight, changes: Any, next_offset: int, latest: Any) -> int:
         del flight
+        if self.hold is not None:
+            assert self.hold.wait(5)
         self.changes.append(changes)
         self.commits.append((next_offset, list(latest)))
         return len(self.commits)
@@ -192,6 +197,82 @@ def test_figures_are_said_once_per_commit_and_before_a_day_begins(
         (102, []),
     ]
     assert books.closed == [101, 102]
+
+
+def test_an_account_leaves_behind_its_last_figures_and_what_follows_it_waits(
+    partition: LedgerPartition,
+) -> None:
+    """Its new place says figures as soon as it hears of it: an older one may not come after."""
+    before, moved, after, later, last = (
+        Outgoing("journal", b"A", value, []) for value in (b"1", b"moved", b"2", b"3", b"4")
+    )
+    guarantee: Any = partition._guarantee
+
+    async def story() -> None:
+        batch = partition.begin([record(100)])
+        batch.ledger.put("A", b"closing")
+        batch.touch("A")
+        batch.close_the_books()
+        batch.forward(before, moves=False)
+        batch.forward(moved, moves=True)
+        batch.forward(after, moves=False)
+        partition.finish(101, 10)
+        assert guarantee.sent == [before]
+
+        held = threading.Event()
+        guarantee.hold = held
+        committing = asyncio.create_task(partition.commit())
+        await asyncio.sleep(0.02)
+        partition.begin([record(101)]).forward(later, moves=False)
+        partition.finish(102, 10)
+        assert guarantee.sent == [before]
+        held.set()
+        await committing
+        assert guarantee.sent == [before, later]
+
+        partition.begin([record(102)]).forward(last, moves=False)
+        partition.finish(103, 10)
+        assert guarantee.sent == [before, later, last]
+        await partition.commit()
+
+    asyncio.run(story())
+    assert [(end, [o.value for o in latest]) for end, latest in guarantee.commits] == [
+        (101, [b"closing", b"moved", b"2"]),
+        (103, []),
+    ]
+
+
+def test_a_second_account_that_leaves_during_a_commit_goes_with_the_next(
+    partition: LedgerPartition,
+) -> None:
+    first, between, second, behind = (
+        Outgoing("journal", b"A", value, []) for value in (b"first", b"1", b"second", b"2")
+    )
+    guarantee: Any = partition._guarantee
+
+    async def story() -> None:
+        partition.begin([record(100)]).forward(first, moves=True)
+        partition.finish(101, 10)
+        held = threading.Event()
+        guarantee.hold = held
+        committing = asyncio.create_task(partition.commit())
+        await asyncio.sleep(0.02)
+        batch = partition.begin([record(101)])
+        batch.forward(between, moves=False)
+        batch.forward(second, moves=True)
+        held.set()
+        await committing
+        batch.forward(behind, moves=False)
+        partition.finish(102, 10)
+        assert guarantee.sent == []
+        await partition.commit()
+
+    asyncio.run(story())
+    assert guarantee.sent == []
+    assert [(end, [o.value for o in latest]) for end, latest in guarantee.commits] == [
+        (101, [b"first"]),
+        (102, [b"1", b"second", b"2"]),
+    ]
 
 
 def test_what_is_under_way_counts_until_it_is_committed(partition: LedgerPartition) -> None:
