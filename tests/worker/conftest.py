@@ -27,7 +27,7 @@ from streams.registry import open_schema_ids
 from streams.settings import Settings
 from streams.topics import apply, catalogue_topics
 
-_START = "import sys; from agents.cli.main import run; sys.exit(run())"
+START = "import sys; from agents.cli.main import run; sys.exit(run())"
 _PATIENCE_SECONDS = 90.0
 """Nothing takes so long but on a machine that does twenty other things."""
 _READY_SECONDS = 90.0
@@ -42,10 +42,10 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._web = f"http://127.0.0.1:{environment['HEADROOM_WEB_PORT']}"
 
-    def start(self) -> None:
+    def start(self, program: str = START, only: str = "intake,credit") -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, "worker", "--only", "intake,credit"],
+                [sys.executable, "-c", program, "worker", "--only", only],
                 env=self._environment,
                 stdout=log,
                 stderr=log,
@@ -139,11 +139,11 @@ def free_port() -> int:
 class Broker:
     """Writes events to their topics and reads topics from where they stood when it was made."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, registry: str | None = None) -> None:
         settings = Settings(kafka_bootstrap=bootstrap, replication_factor=1, min_insync_replicas=1)
         self.admin = AdminClient({"bootstrap.servers": bootstrap})
         apply(self.admin, catalogue_topics(settings))
-        self.codec = Codec(open_schema_ids(None))
+        self.codec = Codec(open_schema_ids(registry))
         self.partitions = settings.partitions
         self._bootstrap = bootstrap
         self._producer = Producer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +14,10 @@ from worker.conftest import Broker, end_of
 from worker.test_worker_process import AT, customer, headers_of, oracle, order
 
 from schemas.catalogue import JOURNAL, topic_of
-from schemas.events import OrderDecision
+from schemas.events import OrderDecision, OrderPlaced
 
 DECISIONS = topic_of("OrderDecision")
+ORDERS = topic_of("OrderPlaced")
 _PER_SECOND = 100
 _LIMIT = 40_000_00
 
@@ -26,11 +28,13 @@ class SteadyLoad:
     With 20 customers and 100 orders a second each of them is answered five times a second.
     """
 
-    def __init__(self, bootstrap: str, customers: int = 20) -> None:
+    def __init__(self, bootstrap: str, customers: int = 20, registry: str | None = None) -> None:
         self.run = f"l{time.time_ns():x}"
         self.customers = [f"{self.run}-{n}" for n in range(customers)]
         self._bootstrap = bootstrap
-        self._broker = Broker(bootstrap)
+        self._broker = Broker(bootstrap, registry)
+        self.encode: Callable[[OrderPlaced], bytes] = self._broker.codec.encode
+        """How orders are written from now on."""
         self._read_journal = self._broker.reader(JOURNAL)
         self._placed = 0
         self._ended = threading.Event()
@@ -121,7 +125,8 @@ class SteadyLoad:
             while self._placed < due:
                 n = self._placed
                 who = self.customers[n % len(self.customers)]
-                self._broker.send(order(who, f"{self.run}-o{n}", 100_00 + n, AT + n))
+                placed = order(who, f"{self.run}-o{n}", 100_00 + n, AT + n)
+                self._broker.send_raw(ORDERS, self.encode(placed))
                 self._placed += 1
             time.sleep(0.005)
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.connected
 
 DECISIONS = topic_of("OrderDecision")
 EXPOSURES = topic_of("ExposureChanged")
+ALERTS = topic_of("CreditLimitAlert")
 AT = 1_772_000_000_000_000
 
 
@@ -244,3 +245,45 @@ def test_a_second_worker_takes_over_and_the_state_goes_with_it(
     decision = broker.codec.decode(last.value())
     assert (decision.order_id, decision.decision) == (f"{run}-2", "held")
     assert decision.reasons == ["credit_limit_exceeded"]
+
+
+def test_two_installations_say_the_same_bytes_to_one_journal(
+    kafka: str, broker: Any, make_worker: Any
+) -> None:
+    """Decisions and alerts of every partition, in their order: keys, values, headers."""
+    run = f"y{time.time_ns():x}"
+
+    def mine(messages: list[Any]) -> list[Any]:
+        return [m for m in messages if run.encode() in (m.key() or b"")]
+
+    def said(topics: dict[str, Any], count: int) -> dict[tuple[str, int], list[Any]]:
+        by_place: dict[tuple[str, int], list[Any]] = defaultdict(list)
+        for topic, read_on in topics.items():
+            enough = count if topic == DECISIONS else 1
+            read_on(lambda read, enough=enough: len(mine(read)) >= enough)
+            for message in mine(read_on(_a_moment())):
+                what = message.key(), message.value(), message.headers()
+                by_place[topic, message.partition()].append(what)
+        return by_place
+
+    first_said = {topic: broker.reader(topic) for topic in (DECISIONS, ALERTS)}
+    first = make_worker(kafka, "first")
+    first.start()
+    chance = random.Random(11)
+    customers = [f"{run}-{n}" for n in range(20)]
+    for customer_id in customers:
+        broker.send(customer(customer_id, 10_000_00), customer_id)
+    for number in range(400):
+        amount = chance.randrange(1_00, 2_000_00)
+        broker.send(order(chance.choice(customers), f"{run}-o{number}", amount, AT + number))
+    broker.flush()
+    one = said(first_said, 400)
+    first.signal(signal.SIGTERM)
+    assert first.wait(15) == 0, first.log
+
+    second_said = {topic: broker.reader(topic) for topic in (DECISIONS, ALERTS)}
+    second = make_worker(kafka, "second", app_id=f"{run}-other")
+    second.start(only="credit")
+    other = said(second_said, 400)
+    assert other == one
+    assert {topic for topic, _ in one} == {DECISIONS, ALERTS}
