@@ -59,14 +59,14 @@ class Holdings:
         )
 
     def valued_book(self) -> state.Book:
-        """The totals in the holder's own currency, each subtotal rounded once."""
+        """The totals that make the exposure, and what is overdue, in the holder's own currency,
+        each subtotal rounded once.
+        """
         holder = self.holder
         own = holder.books.get(holder.currency, _NO_BOOK)
         if not holder.foreign:
             return own
-        total = state.Book(
-            own.receivables, own.delivered, own.orders, own.unapplied, own.overdue, own.held
-        )
+        total = state.Book(own.receivables, own.delivered, own.orders, own.unapplied, own.overdue)
         for currency, book in holder.books.items():
             by = None if currency == holder.currency else self.factor(currency)
             if by is not None:
@@ -75,7 +75,6 @@ class Holdings:
                 total.orders += rounded(book.orders, by)
                 total.unapplied += rounded(book.unapplied, by)
                 total.overdue += rounded(book.overdue, by)
-                total.held += rounded(book.held, by)
         return total
 
     def exact(self, amount: Minor, currency: str) -> Minor | Fraction:

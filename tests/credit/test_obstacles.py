@@ -9,7 +9,7 @@ from agents.credit.explanation import Witness
 from agents.credit.obstacles import Obstacle
 from agents.journal.entries import Entry
 from schemas import events as ev
-from schemas.dates import MICROSECONDS_PER_DAY
+from schemas.dates import MICROSECONDS_PER_DAY, format_day
 
 
 def obstacles(journal: Journal, *settings: Setting) -> list[Obstacle]:
@@ -227,6 +227,15 @@ def test_a_person_who_holds_the_order() -> None:
     journal.order("O-1", 100)
     journal.say(ev.OrderHeld, order_id="O-1", by="ann", reason="wrong price")
     assert sentences(journal) == ["ann held it: wrong price -> have a person release it"]
+
+
+def test_a_person_who_holds_the_order_for_some_days() -> None:
+    journal = _customer()
+    journal.order("O-1", 100)
+    journal.say(ev.OrderHeld, order_id="O-1", by="ann", reason="wrong price", valid_until=DAY + 2)
+    (told,) = obstacles(journal)
+    until = format_day(DAY + 2)
+    assert told.remedy == f"have a person release it, or wait until {until} is over"
 
 
 def test_a_single_yen_that_is_missing() -> None:
