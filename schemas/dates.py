@@ -27,6 +27,16 @@ class MalformedDateError(ValueError):
     """The text is no day or instant of the form that the contract asks for."""
 
 
+def day_of(day: date) -> Day:
+    """Days since 1970-01-01 of a date."""
+    return day.toordinal() - _EPOCH_ORDINAL
+
+
+def date_of(day: Day) -> date:
+    """The date of a day. Raises `ValueError` or `OverflowError` outside the years 1 to 9999."""
+    return date.fromordinal(day + _EPOCH_ORDINAL)
+
+
 # Two years of days are 731; most events of a run fall on a few of them.
 @lru_cache(maxsize=4096)
 def parse_day(text: str) -> Day:
@@ -38,7 +48,7 @@ def parse_day(text: str) -> Day:
     if _DAY.fullmatch(text) is None:
         raise MalformedDateError(f"{text[:40]!r} is not a date YYYY-MM-DD")
     try:
-        return date.fromisoformat(text).toordinal() - _EPOCH_ORDINAL
+        return day_of(date.fromisoformat(text))
     except ValueError:
         raise MalformedDateError(f"{text!r} is no day of the calendar") from None
 
@@ -51,7 +61,7 @@ def format_day(day: Day) -> str:
         MalformedDateError: not in the years 1 to 9999.
     """
     try:
-        return date.fromordinal(day + _EPOCH_ORDINAL).isoformat()
+        return date_of(day).isoformat()
     except (ValueError, OverflowError):
         raise MalformedDateError(f"day {day} is not in the years 1 to 9999") from None
 

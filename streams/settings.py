@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     )
     time_zone: str = _setting("UTC", "Time zone in which a business day begins, by its IANA name")
     policy_file: Path | None = _setting(None, "TOML file with the credit policy; else the default")
+    laws_dir: Path | None = _setting(
+        None, "Directory of tables of laws (TOML) that stand in for the shipped ones or add to them"
+    )
     schema_registry_url: str | None = _setting(
         None, "Confluent-compatible schema registry; without it ids come from the lock file"
     )

@@ -25,6 +25,7 @@ VERBS = {
     "explain": "Why an order was decided so, and what would release it.",
     "backtest": "What another policy would have decided, on the journal.",
     "reconcile": "Compare the journal with live state and published figures.",
+    "dunning": "What the law lets a creditor ask of somebody who pays late.",
     "policy": "Check a policy file; tell what changes from one to another.",
     "up": "Start the embedded Kafka broker and keep it until Ctrl-C.",
     "down": "Stop what `headroom up` started in another terminal.",

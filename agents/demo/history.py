@@ -19,9 +19,10 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from importlib.resources import files
 
+from schemas.dates import day_of
 from schemas.events import (
     Allocation,
     CustomerUpserted,
@@ -42,7 +43,6 @@ ORDER_LEAD_DAYS = 14
 DISPUTE_AFTER_DAYS = 10
 LIMIT_SHARE = (4, 5)
 _LIMIT_STEP: Minor = 500
-_EPOCH = date(1970, 1, 1).toordinal()
 _HOUR: Instant = 3_600_000_000
 _DAY: Instant = 24 * _HOUR
 
@@ -192,4 +192,4 @@ def _dispute(invoice: SettledInvoice) -> list[Event]:
 
 
 def _day(text: str) -> Day:
-    return datetime.strptime(text, "%m/%d/%Y").date().toordinal() - _EPOCH  # noqa: DTZ007  # a date, no time
+    return day_of(datetime.strptime(text, "%m/%d/%Y").date())  # noqa: DTZ007  # a date, no time

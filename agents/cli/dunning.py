@@ -1,0 +1,183 @@
+"""`headroom dunning`: what the law lets a creditor ask of somebody who pays late."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from agents.cli.paper import plain_console
+from agents.dunning.claim import Claim, LateInvoice, SentNotice, claim
+from agents.dunning.law import Kind, LawMissingError
+from agents.law_files import load_laws
+from agents.working_days import holidays_of
+from schemas.dates import MalformedDateError, date_of, format_day, parse_day
+from schemas.events import Day
+from schemas.money import MalformedAmountError, UnknownCurrencyError, format_amount, parse_amount
+from streams.errors import ConfigurationError
+from streams.settings import load_settings
+
+app = typer.Typer(
+    help="What the law lets a creditor ask of somebody who pays late.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+_AS_DAY = "a day, YYYY-MM-DD"
+_INVOICE = re.compile(r"(?P<amount>[^@]+)@(?P<due>[^@]+)")
+
+
+@app.callback()
+def dunning() -> None:
+    """What the law lets a creditor ask of somebody who pays late."""
+
+
+@app.command(name="claim")
+def claim_(
+    invoices: Annotated[
+        list[str],
+        typer.Argument(help="What is open of each, and its due day: 1250.00@2026-01-31."),
+    ],
+    country: Annotated[str, typer.Option(help="Of the debtor, two letters.")],
+    on: Annotated[str, typer.Option(metavar="DAY", help=f"Day of the letter: {_AS_DAY}.")],
+    kind: Annotated[Kind, typer.Option(help="In business, or a consumer.")] = "b2b",
+    currency: Annotated[str, typer.Option(help="Of the invoices, ISO 4217.")] = "EUR",
+    notice: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help=f"When the notice without costs was sent: {_AS_DAY}."),
+    ] = None,
+    by: Annotated[str, typer.Option(help="How that notice was sent: email or letter.")] = "letter",
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """Tell interest and costs that one letter may ask, sum by sum, with the law behind each.
+
+    The laws' tables are those that ship; HEADROOM_LAWS_DIR names a directory with others. A day for
+    which no table gives the rate is an error.
+    """
+    laws = load_laws(load_settings().laws_dir)
+    owed = [_invoice(text, currency) for text in invoices]
+    day = _day("--on", on)
+    sent = None if notice is None else SentNotice(_day("--notice", notice), by)
+    since = day if sent is None else sent.sent_on
+    try:
+        found = claim(
+            laws.of(country, kind), currency, owed, day, sent,
+            holidays_of(country, date_of(since).year),
+        )  # fmt: skip
+    except LawMissingError as error:
+        raise ConfigurationError(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps(_json(found), indent=1))
+    else:
+        _print(found)
+
+
+def _invoice(text: str, currency: str) -> LateInvoice:
+    match = _INVOICE.fullmatch(text)
+    if match is None:
+        raise ConfigurationError(f"{text!r}: write amount@due day, as in 1250.00@2026-01-31")
+    try:
+        amount = parse_amount(match["amount"], currency)
+    except (MalformedAmountError, UnknownCurrencyError) as error:
+        raise ConfigurationError(f"{text!r}: {error}") from error
+    if amount <= 0:
+        raise ConfigurationError(f"{text!r}: the amount must be above zero")
+    return LateInvoice(amount, _day(repr(text), match["due"]))
+
+
+def _day(what: str, text: str) -> Day:
+    try:
+        return parse_day(text)
+    except MalformedDateError as error:
+        raise ConfigurationError(f"{what}: {error}") from error
+
+
+# ── for a program ───────────────────────────────────────────────────────────────────────────────
+
+
+def _json(found: Claim) -> dict[str, object]:
+    def money(minor: int) -> str:
+        return format_amount(minor, found.currency)
+
+    return {
+        "currency": found.currency,
+        "principal": money(found.principal),
+        "interest": [
+            {
+                "amount": money(one.amount),
+                "law": one.law.name,
+                "source": one.law.source,
+                "lines": [
+                    {
+                        "since": format_day(line.since),
+                        "until": format_day(line.until),
+                        "days": line.days,
+                        "percent": str(float(line.percent)),
+                        "base": money(line.base),
+                        "amount": money(line.amount),
+                    }
+                    for line in one.lines
+                ],
+            }
+            for one in found.interest
+        ],
+        "costs": None
+        if found.costs is None
+        else {
+            "amount": money(found.costs.amount),
+            "law": found.costs.law.name,
+            "source": found.costs.law.source,
+            "lines": [
+                {"principal": money(line.principal), "amount": money(line.amount)}
+                for line in found.costs.lines
+            ],
+        },
+        "without_costs": found.without_costs,
+        "total": money(found.total),
+    }
+
+
+# ── for a person ────────────────────────────────────────────────────────────────────────────────
+
+
+def _print(found: Claim) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "how", found.currency):
+        table.add_column(heading, justify="right" if heading == found.currency else "left")
+    for what, how, minor in _lines(found):
+        table.add_row(what, how, format_amount(minor, found.currency))
+    console = plain_console()
+    console.print(table)
+    if found.without_costs:
+        console.print(f"no costs: {found.without_costs}")
+    for source in _sources(found):
+        console.print(source, style="italic")
+
+
+def _lines(found: Claim) -> Iterable[tuple[str, str, int]]:
+    def money(minor: int) -> str:
+        return format_amount(minor, found.currency)
+
+    yield "principal", "", found.principal
+    for one in found.interest:
+        for line in one.lines:
+            days = "1 day" if line.days == 1 else f"{line.days} days"
+            stretch = f"{format_day(line.since)} to {format_day(line.until)}, {days}"
+            rate = f"{float(line.percent):g} % on {money(line.base)}"
+            yield "interest", f"{stretch} at {rate}", line.amount
+    if found.costs is not None:
+        for each in found.costs.lines:
+            yield "costs", f"on {money(each.principal)}", each.amount
+    yield "total", "", found.total
+
+
+def _sources(found: Claim) -> list[str]:
+    laws = [one.law for one in found.interest if one.lines]
+    told = [f"{law.name}: {law.source}" for law in laws]
+    if found.costs is not None:
+        told.append(f"{found.costs.law.name}: {found.costs.law.source}")
+    return list(dict.fromkeys(told))
