@@ -12,6 +12,9 @@ SOURCES := streams agents schemas benchmarks tests
 # A uv that is on the PATH, else the one that `setup` puts into .venv.
 UV = $$(command -v uv || echo $(BIN)/uv)
 
+# Tests run in as many processes as there are cores; tests/conftest.py says which stay together.
+SHARED_OUT := -n auto --dist loadgroup
+
 # Arguments for `make demo` and `make bench`, e.g. make demo ARGS="--days-per-second 0"
 ARGS ?=
 
@@ -49,10 +52,10 @@ schemas: setup ## Schemas against the released ones, ids and generated documents
 	$(BIN)/headroom schemas check
 
 test: lint types walls schemas ## All of it, as CI does: pure tests, then those with real parts
-	$(BIN)/pytest
+	$(BIN)/pytest $(SHARED_OUT)
 
 test-fast: setup ## Only the pure tests: no broker, no engine, seconds
-	$(BIN)/pytest -m "not connected and not slow"
+	$(BIN)/pytest $(SHARED_OUT) -m "not connected and not slow"
 
 check: test ## What CI runs
 

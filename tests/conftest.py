@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from streams.clickhouse import open_clickhouse
 from streams.embedded.apicurio import EmbeddedApicurio
@@ -21,9 +21,11 @@ from streams.embedded.clickhouse import close_engine
 from streams.embedded.kafka import EmbeddedKafka
 from streams.settings import Settings, user_cache_directory
 
-# `HYPOTHESIS_PROFILE=deep` looks for longer; the usual run takes seconds.
-settings.register_profile("usual", max_examples=100)
-settings.register_profile("deep", max_examples=2_000)
+# `HYPOTHESIS_PROFILE=deep` looks for longer; the usual run takes seconds. How long an example takes
+# is the machine's affair: on a busy one, none is too slow.
+_ANY_PACE: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("usual", max_examples=100, **_ANY_PACE)
+settings.register_profile("deep", max_examples=2_000, **_ANY_PACE)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 _BROKER = pytest.StashKey[EmbeddedKafka]()
@@ -105,9 +107,20 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+_TESTS_OF_WORKERS = ("tests/worker/", "tests/faults/", "tests/dead_letters/")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pure tests first: they take seconds, and what they find needs no broker to understand."""
+    """Pure tests first: they take seconds, and what they find needs no broker to understand.
+
+    Where several processes share the tests, those with real parts stay in two of them, each with a
+    broker of its own: mostly they wait.
+    """
     items.sort(key=lambda item: item.get_closest_marker("connected") is not None)
+    for item in items:
+        if item.get_closest_marker("connected") is not None:
+            of_workers = item.nodeid.startswith(_TESTS_OF_WORKERS)
+            item.add_marker(pytest.mark.xdist_group("workers" if of_workers else "parts"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -167,7 +167,7 @@ def test_a_name_that_comes_to_stand_for_other_terms_is_told() -> None:
 _books = documents().map(lambda document: policy(toml_of(document)))
 
 
-@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.settings(max_examples=25)
 @given(_books)
 def test_nothing_changes_from_a_policy_to_itself(book: PolicyBook) -> None:
     spans = compare(book, book)
@@ -176,7 +176,7 @@ def test_nothing_changes_from_a_policy_to_itself(book: PolicyBook) -> None:
     assert reused_names(book, book) == []
 
 
-@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.settings(max_examples=25)
 @given(_books, _books)
 def test_the_way_back_is_the_mirror_image(old: PolicyBook, new: PolicyBook) -> None:
     assert compare(new, old) == [
@@ -197,7 +197,7 @@ def test_the_way_back_is_the_mirror_image(old: PolicyBook, new: PolicyBook) -> N
     ]
 
 
-@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.settings(max_examples=25)
 @given(_books, _books, st.integers(parse_day("2019-01-01"), parse_day("2032-01-01")))
 def test_every_day_is_in_one_span_which_says_what_changes_on_it(
     old: PolicyBook, new: PolicyBook, day: Day

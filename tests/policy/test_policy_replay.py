@@ -29,7 +29,7 @@ def decided(book: PolicyBook, history: list[Event]) -> list[Event]:
     ]
 
 
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 @given(documents(), documents(), histories(), st.integers(FIRST_DAY + 1, FIRST_DAY + 12))
 def test_a_version_that_is_added_changes_nothing_before_its_day(
     document: dict[str, Any], added: dict[str, Any], history: list[Event], valid_from: Day
@@ -46,7 +46,7 @@ def test_a_version_that_is_added_changes_nothing_before_its_day(
     assert {one.policy_version for one in then if isinstance(one, OrderDecision)} <= {"v1"}
 
 
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 @given(documents(), histories(), st.integers(FIRST_DAY + 1, FIRST_DAY + 12))
 def test_a_decision_names_the_version_of_its_business_day(
     document: dict[str, Any], history: list[Event], valid_from: Day

@@ -358,7 +358,7 @@ def test_what_is_no_toml_is_told_as_such(text: str) -> None:
 # ── for all files ───────────────────────────────────────────────────────────────────────────────
 
 
-@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.settings(max_examples=40)
 @given(documents())
 def test_a_policy_written_with_its_own_settings_reads_back_the_same(
     document: dict[str, Any],
@@ -375,7 +375,7 @@ def test_a_policy_written_with_its_own_settings_reads_back_the_same(
         }
 
 
-@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.settings(max_examples=40)
 @given(st.data(), documents())
 def test_the_order_of_keys_does_not_matter(data: st.DataObject, document: dict[str, Any]) -> None:
     text = toml_of(document)
@@ -390,7 +390,7 @@ def test_the_order_of_keys_does_not_matter(data: st.DataObject, document: dict[s
 _CHARACTERS = st.sampled_from("abc_[]{}=\"'.,#\n 019-") | st.characters(codec="utf-8")
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=60)
 @given(documents(), st.integers(0, 400), st.text(_CHARACTERS, max_size=8), st.integers(0, 8))
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(
     document: dict[str, Any], at: int, inserted: str, dropped: int
@@ -404,7 +404,7 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
     assert told
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=60)
 @given(documents())
 def test_every_key_is_found_on_the_line_on_which_it_is_written(document: dict[str, Any]) -> None:
     text = toml_of(document)

@@ -37,7 +37,7 @@ from schemas.money import exponent
 pytestmark = pytest.mark.connected
 
 EPOCH = date(1970, 1, 1)
-a_few = settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.generate])
+a_few = settings(max_examples=15, phases=[Phase.explicit, Phase.generate])
 """Not shrunk: each example fills the tables anew, and shrinking would take minutes."""
 
 

@@ -121,7 +121,7 @@ def test_one_event_id_for_two_different_things_loses_neither(tables: Client) -> 
 _attempts = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3), st.booleans()), max_size=8)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(_attempts)
 def test_a_sink_killed_anywhere_and_started_again_leaves_each_row_once(
     clickhouse: Client, attempts: list[tuple[int, int, bool]]

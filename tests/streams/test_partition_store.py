@@ -137,7 +137,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
 
 
 TestStoreAgainstDict = StoreAgainstDict.TestCase
-TestStoreAgainstDict.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestStoreAgainstDict.settings = settings(max_examples=25, stateful_step_count=30)
 
 
 def test_a_snapshot_does_not_change_when_its_objects_do(open_store: OpenStore) -> None:
