@@ -84,7 +84,7 @@ class Guarantee(Protocol):
         Returns the changelog offset that follows the state.
 
         Raises:
-            FencedError: somebody else has the partition.
+            FencedError: the commit did not happen; the partition may be somebody else's.
             CommitError: it is not known whether the commit happened.
         """
         ...

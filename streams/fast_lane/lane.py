@@ -30,7 +30,7 @@ from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Fetched
 from streams.fast_lane.membership import Membership, Standing
 from streams.fast_lane.partition import Batch, Partition, unseen
 from streams.fast_lane.restore import OpeningAbandonedError
-from streams.fast_lane.transaction import CommitError
+from streams.fast_lane.transaction import CommitError, FencedError
 from streams.fast_lane.transport import BatchTransport, let_read_again
 from streams.kafka_client import cause_of
 from streams.metrics import Metrics, partition_label
@@ -163,6 +163,7 @@ class Lane:
         self._accepting = False
         await self._finish_opening()
         await self._commit_all()
+        await self._finish_opening()
         for tp in list(self._partitions):
             await self._close(tp)
         await self._fetch.stop()
@@ -250,6 +251,7 @@ class Lane:
         await self._finish_opening()
         if self.membership.is_current(self._generation):
             await self._commit_all()
+            await self._finish_opening()
         else:
             # Our session is over: somebody else may have the partitions, and what is not committed
             # is theirs to do.
@@ -258,7 +260,8 @@ class Lane:
                 await self._close(tp)
 
     @fail_stop
-    async def _open(self, tp: TP, *, again: bool = False) -> None:
+    async def _open(self, tp: TP, *, instead_of: Partition | None = None) -> None:
+        """Make a partition ready, once the one that it takes the place of is closed."""
         loop = asyncio.get_running_loop()
         started = time.monotonic()
 
@@ -266,6 +269,8 @@ class Lane:
             return tp not in self._wanted
 
         try:
+            if instead_of is not None:
+                await instead_of.close()
             partition = None
             while partition is None:
                 if not await self._may_open(tp, abandoned):
@@ -281,7 +286,7 @@ class Lane:
                         raise
                     logger.warning("%s-%s cannot be opened yet: %s", *tp, cause_of(error).str())
                     await asyncio.sleep(_OPEN_AGAIN_SECONDS)
-                except CommitError as error:
+                except (CommitError, FencedError) as error:
                     logger.warning("%s-%s cannot be opened yet: %s", *tp, error)
         except OpeningAbandonedError:
             return
@@ -295,7 +300,7 @@ class Lane:
         self._metrics.recovery_seconds.observe(seconds)
         self._partitions[tp] = partition
         self._read(tp, partition)
-        if again:
+        if instead_of is not None:
             logger.info("%s-%s goes on", *tp)
 
     async def _may_open(self, tp: TP, abandoned: Callable[[], bool]) -> bool:
@@ -327,9 +332,13 @@ class Lane:
             await asyncio.sleep(0.01)
 
     async def _close(self, tp: TP) -> None:
+        await self._take_away(tp).close()
+
+    def _take_away(self, tp: TP) -> Partition:
+        """It gets no more records, and belongs to the caller, who closes it."""
         self._fetch.close(tp)
-        await self._partitions.pop(tp).close()
         self._metrics.forget_partition(self.app.conf.id, tp)
+        return self._partitions.pop(tp)
 
     # ── committing ──────────────────────────────────────────────────────────────────────────────
 
@@ -360,25 +369,28 @@ class Lane:
     async def _commit(self, partition: Partition) -> None:
         try:
             seconds = await partition.commit()
-        except CommitError as error:
-            await self._begin_again(partition, error)
+        except (CommitError, FencedError) as error:
+            self._begin_again(partition, error)
             return
         finally:
             self._committing.discard(partition.tp)
         if seconds is not None:
             self._metrics.commit_seconds.observe(seconds)
 
-    async def _begin_again(self, partition: Partition, error: CommitError) -> None:
+    def _begin_again(self, partition: Partition, error: CommitError | FencedError) -> None:
         """Throw away what is not known to be committed, and go on from what is: a new producer,
-        the state as it was committed last, the records since then once more.
+        the state as it was committed last, the records since then once more. Whether the partition
+        is still ours is for the group to say (`_may_open`): the brokers fence too, when a
+        transaction took too long.
         """
         tp = partition.tp
-        logger.warning("%s; going back to what is committed", error)
         if self._partitions.get(tp) is not partition:
-            return
-        await self._close(tp)
-        if self._accepting and tp in self._wanted:
-            self._opening[tp] = asyncio.create_task(self._open(tp, again=True))
+            return  # let go of already
+        logger.warning("%s; going back to what is committed", error)
+        # Counts as an opening from here on, so that a round of the group waits for its end.
+        self._opening[tp] = asyncio.create_task(
+            self._open(tp, instead_of=self._take_away(tp)), name=f"{tp.topic}-{tp.partition} again"
+        )
 
     async def _commit_all(self) -> None:
         await asyncio.wait_for(

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from faust.types import TP
@@ -156,6 +157,7 @@ class _Steps:
         self.last_record_at = time.time()
         self._outbox: list[Outgoing] = []
         self._committing = asyncio.Lock()
+        self._failed: Exception | None = None
         self._committing_bytes = 0
         self._uncommitted_since: float | None = None
         self._committing_since: float | None = None
@@ -171,9 +173,21 @@ class _Steps:
         # One by one, each would make a request to the brokers of its own.
         self._outbox.append(outgoing)
 
-    async def _between_steps(self) -> None:
-        while self.stepping:  # noqa: ASYNC110  next turn of the loop, as a rule
-            await asyncio.sleep(0)
+    @asynccontextmanager
+    async def _one_commit(self) -> AsyncIterator[None]:
+        """One at a time, between two steps, and none behind one that failed: its offset would pass
+        over what that one held. Who asks for another hears why the first one failed.
+        """
+        async with self._committing:
+            if self._failed is not None:
+                raise self._failed
+            while self.stepping:  # noqa: ASYNC110  next turn of the loop, as a rule
+                await asyncio.sleep(0)
+            try:
+                yield
+            except Exception as error:
+                self._failed = error
+                raise
 
 
 class LedgerPartition(_Steps):
@@ -259,8 +273,7 @@ class LedgerPartition(_Steps):
 
         Raises `FencedError` and `CommitError` as the guarantee does.
         """
-        async with self._committing:
-            await self._between_steps()
+        async with self._one_commit():
             if self._next_offset == self._committed_offset:
                 return None
             started = time.monotonic()
@@ -380,8 +393,7 @@ class PassPartition(_Steps):
         """Commit all that came of the records, and the offset behind them; seconds that it took,
         None when there was nothing. Raises as the guarantee does.
         """
-        async with self._committing:
-            await self._between_steps()
+        async with self._one_commit():
             offset = self._next_offset
             if offset is None or offset == self._committed_offset:
                 return None

@@ -26,7 +26,7 @@ that it still holds: it keeps them for `delete.retention.ms`, at least a day, af
 written.
 """
 
-_REQUEST_SECONDS = 10.0
+_REQUEST_SECONDS = 3.0
 _PATIENCE_SECONDS = 20.0
 _RECOVERY_SECONDS = 10.0
 _BACK_OFF_SECONDS = 0.2
@@ -76,11 +76,18 @@ def restore(
     """
     started = time.monotonic()
     consumer = changelog_reader(config, group)
+    place = TopicPartition(*source)
     try:
+        # The group is asked before the changelog: whoever takes the partition over while it is read
+        # here may tell the group more than the state here can know.
+        committed = _ask(
+            asker, place, lambda: asker.committed([place], timeout=_REQUEST_SECONDS), abandoned
+        )[0].offset
         records = _replay(
             store, consumer, asker, TopicPartition(changelog, source[1]), changelog_id, abandoned
         )
-        next_offset = _next_offset(store, asker, TopicPartition(*source))
+        bounds = _bounds(asker, place, store.next_offset or 0, abandoned)
+        next_offset = _next_offset(store, place, committed, bounds)
     finally:
         consumer.close()
     return Restored(records, time.monotonic() - started, next_offset)
@@ -103,14 +110,18 @@ def changelog_reader(config: Mapping[str, Any], group: str) -> Consumer:
 
 
 def where_to_read_on(
-    store: PartitionStore, asker: Consumer, changelog: TopicPartition, changelog_id: str
+    store: PartitionStore,
+    asker: Consumer,
+    changelog: TopicPartition,
+    changelog_id: str,
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> tuple[TopicPartition, int]:
     """From where to read a changelog so that the disk becomes a copy of it, and where it ends now.
     A disk that is none is emptied.
     """
     name = f"{changelog.topic}-{changelog.partition}"
     offset = store.changelog_offset
-    first, end = _bounds(asker, changelog, offset)
+    first, end = _bounds(asker, changelog, offset, abandoned)
     why = None
     if store.changelog_id not in (None, changelog_id):
         why = "belongs to a changelog that no longer exists"
@@ -137,7 +148,7 @@ def _replay(
     changelog_id: str,
     abandoned: Callable[[], bool],
 ) -> int:
-    start, end = where_to_read_on(store, asker, changelog, changelog_id)
+    start, end = where_to_read_on(store, asker, changelog, changelog_id, abandoned)
     records = 0
     if end > store.changelog_offset:
         consumer.assign([start])
@@ -156,13 +167,20 @@ def log_end(consumer: Consumer, place: TopicPartition) -> int | None:
     return None if bounds is None else int(bounds[1])
 
 
-def _bounds(asker: Consumer, place: TopicPartition, reached: int) -> tuple[int, int]:
+def _bounds(
+    asker: Consumer, place: TopicPartition, reached: int, abandoned: Callable[[], bool]
+) -> tuple[int, int]:
     """The first offset of a log and the one behind its last. A broker that has just started may not
     know for a moment how far its log goes: an end before what was `reached` is asked for again.
     """
     deadline = time.monotonic() + _RECOVERY_SECONDS
     while True:
-        first, end = _ask(lambda: asker.get_watermark_offsets(place, timeout=_REQUEST_SECONDS))
+        first, end = _ask(
+            asker,
+            place,
+            lambda: asker.get_watermark_offsets(place, timeout=_REQUEST_SECONDS),
+            abandoned,
+        )
         if end >= reached or time.monotonic() > deadline:
             return first, end
         time.sleep(_BACK_OFF_SECONDS)
@@ -204,10 +222,11 @@ def _read_to_the_end(
             return records
 
 
-def _next_offset(store: PartitionStore, asker: Consumer, source: TopicPartition) -> int:
+def _next_offset(
+    store: PartitionStore, source: TopicPartition, committed: int, bounds: tuple[int, int]
+) -> int:
     """Where to go on in the journal. The state's own word counts; the group was told it later."""
-    first, end = _ask(lambda: asker.get_watermark_offsets(source, timeout=_REQUEST_SECONDS))
-    committed = _ask(lambda: asker.committed([source], timeout=_REQUEST_SECONDS))[0].offset
+    first, end = bounds
     name = f"{source.topic}-{source.partition}"
     next_offset = store.next_offset
     if next_offset is None:
@@ -234,11 +253,25 @@ def _next_offset(store: PartitionStore, asker: Consumer, source: TopicPartition)
     return next_offset
 
 
-def _ask(question: Callable[[], _Answer | None]) -> _Answer:
-    """The brokers' answer. A leader being chosen or a coordinator that loads takes a while."""
+def _ask(
+    asker: Consumer,
+    place: TopicPartition,
+    question: Callable[[], _Answer | None],
+    abandoned: Callable[[], bool],
+) -> _Answer:
+    """The brokers' answer. A leader being chosen or a coordinator that loads takes a while.
+
+    A client asks the leader that it knows of, dead or not, and does not look for another when the
+    answer fails to come; so it is made to, before it asks again.
+    """
     deadline = time.monotonic() + _PATIENCE_SECONDS
+    failed = False
     while True:
+        if abandoned():
+            raise OpeningAbandonedError
         try:
+            if failed:
+                asker.list_topics(place.topic, timeout=_REQUEST_SECONDS)
             answer = question()
         except KafkaException:
             if time.monotonic() > deadline:
@@ -246,4 +279,5 @@ def _ask(question: Callable[[], _Answer | None]) -> _Answer:
             answer = None
         if answer is not None:
             return answer
+        failed = True
         time.sleep(_BACK_OFF_SECONDS)

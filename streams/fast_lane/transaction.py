@@ -34,7 +34,10 @@ _RETRY_SECONDS = 0.2
 
 
 class FencedError(HeadroomError):
-    """Another worker has the partition: nothing that this one computed may be stored."""
+    """The transaction is another's by now: nothing that was computed here may be stored. Another
+    worker has the partition, or the brokers gave up a transaction that took too long; only the
+    group knows which of the two.
+    """
 
 
 class CommitError(HeadroomError):
@@ -107,7 +110,7 @@ class Transactions:
         Returns the changelog offset that follows the state, 0 without one.
 
         Raises:
-            FencedError: somebody else has the partition.
+            FencedError: the transaction did not happen.
             CommitError: it is not known whether the transaction happened.
         """
         topic, partition = self._source
@@ -190,7 +193,8 @@ class Transactions:
         cause = cause_of(error)
         if cause.code() in _FENCED:
             return FencedError(
-                f"{self._name} has been taken over by another worker ({cause.str()})"
+                f"{self._name} was fenced, by another worker or by the brokers after a time-out"
+                f" ({cause.str()})"
             )
         return CommitError(f"{self._name}: {cause.name()}: {cause.str()}")
 

@@ -78,13 +78,13 @@ class Place:
         """What a reader of committed records sees of the output now."""
         return [one.value for one in LogReader(client_config(self.settings), self.out, 0)]
 
-    def open(self, disk: str = "a") -> tuple[PartitionStore, Restored]:
+    def open(self, disk: str = "a", asker: Any = None) -> tuple[PartitionStore, Restored]:
         store = PartitionStore(self.directory / disk, Bytes(), MEMORY)
         self._stores.append(store)
         return store, restore(
             store,
             client_config(self.settings),
-            self._group,
+            asker or self._group,
             group=self.group,
             source=(self.journal, 0),
             changelog=self.changelog,
@@ -155,7 +155,7 @@ def test_a_former_owner_is_fenced_and_changes_nothing(place: Place) -> None:
     place.commit(former, store, 5)
     place.own()
     store.put("A\0a", b"zombie")
-    with pytest.raises(FencedError, match="taken over by another worker"):
+    with pytest.raises(FencedError, match="was fenced, by another worker"):
         place.commit(former, store, 9)
     successor, restored = place.open("successor")
     assert (restored.next_offset, successor.get("A\0a")) == (5, b"old")
@@ -229,6 +229,45 @@ def test_a_state_behind_its_offset_is_never_worked_on(place: Place) -> None:
     consumer.close()
     with pytest.raises(StateLostError, match="processed up to 20, but its state stands at 5"):
         place.open("other")
+
+
+class TakenOverMeanwhile:
+    """A client during whose questions another worker takes the partition over and goes on."""
+
+    def __init__(self, place: Place, go_on: Callable[[], None]) -> None:
+        self._client = Consumer({**client_config(place.settings), "group.id": place.group})
+        self._changelog = place.changelog
+        self._go_on = go_on
+
+    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return self._client.committed(places, timeout=timeout)
+
+    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> Any:
+        bounds = self._client.get_watermark_offsets(place, timeout=timeout)
+        if place.topic == self._changelog:
+            self._go_on()
+        return bounds
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def test_a_takeover_while_a_partition_is_opened_is_no_loss(place: Place) -> None:
+    """The successor tells the group more than the state that is read here can know."""
+    owner = place.own()
+    store, _ = place.open("disk")
+    store.put("A\0a", b"old")
+    place.commit(owner, store, 5)
+
+    def go_on() -> None:
+        successor = place.own()
+        store.put("A\0a", b"new")
+        place.commit(successor, store, 20)
+
+    asker = TakenOverMeanwhile(place, go_on)
+    _, restored = place.open("other", asker)
+    asker.close()
+    assert restored.next_offset in (5, 20)
 
 
 def remake(place: Place, topic: str) -> None:

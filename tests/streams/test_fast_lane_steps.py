@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,9 @@ from faust.types import TP
 
 from streams.fast_lane.fetch import Fetched
 from streams.fast_lane.outlet import Flight, Outgoing
-from streams.fast_lane.partition import GapError, LedgerPartition, unseen
+from streams.fast_lane.partition import GapError, LedgerPartition, PassPartition, unseen
 from streams.fast_lane.store import Memory, PartitionStore
+from streams.fast_lane.transaction import CommitError
 
 
 class Bytes:
@@ -303,3 +305,68 @@ def test_the_group_is_told_the_last_of_several_commits(partition: LedgerPartitio
     asyncio.run(story())
     assert TOLD[-1] == (TP("journal", 0), 103)
     assert sorted(TOLD) == TOLD
+
+
+class Fails:
+    """A guarantee whose first commit fails after a while; it remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.flight = Flight()
+        self.asked: list[int] = []
+
+    def send(self, outgoing: Outgoing, flight: Flight | None = None) -> None:
+        pass
+
+    def seal(self) -> Flight:
+        return Flight()
+
+    def _try(self, next_offset: int) -> None:
+        self.asked.append(next_offset)
+        if len(self.asked) == 1:
+            raise CommitError("the brokers did not answer")
+
+
+class LedgerFails(Fails):
+    def commit(self, _flight: Flight, _changes: Any, next_offset: int, _latest: Any) -> int:
+        time.sleep(0.05)
+        self._try(next_offset)
+        return 1
+
+
+class PassFails(Fails):
+    async def commit(self, _flight: Flight, next_offset: int) -> bool:
+        await asyncio.sleep(0.05)
+        self._try(next_offset)
+        return True
+
+
+@pytest.mark.parametrize("guarantee", [LedgerFails(), PassFails()], ids=["ledger", "pass"])
+def test_nothing_is_committed_behind_a_commit_that_failed(tmp_path: Path, guarantee: Any) -> None:
+    """What the failed one held would be passed over: the events of an agent without state left with
+    it, and the offset of the next one lies behind them.
+    """
+    tp = TP("journal", 0)
+    store = PartitionStore(
+        tmp_path, Bytes(), Memory(block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+    )
+
+    async def story() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            partition: Any = (
+                PassPartition(tp, guarantee)
+                if isinstance(guarantee, PassFails)
+                else LedgerPartition(tp, store, guarantee, 100, executor, tell)
+            )
+            partition.begin([record(100)])
+            partition.finish(101, 10)
+            first = asyncio.create_task(partition.commit())
+            await asyncio.sleep(0.01)
+            partition.begin([record(101)])
+            partition.finish(102, 10)
+            second = asyncio.create_task(partition.commit())
+            failed = await asyncio.gather(first, second, return_exceptions=True)
+            assert [type(one) for one in failed] == [CommitError, CommitError]
+
+    asyncio.run(story())
+    assert guarantee.asked == [101]
+    store.close()
