@@ -14,6 +14,7 @@ from streams.fast_lane.fetch import Record
 _REQUEST_SECONDS = 30.0
 _RECORDS = 2_000
 _WAIT_SECONDS = 1.0
+_GATHER_SECONDS = 0.01
 _BUFFER_KIB = 8 * 1024
 
 
@@ -58,7 +59,12 @@ class LogReader:
     def _to_the_end(self) -> Iterator[Record]:
         topic, partition = self.topic, self.partition
         while True:
-            for message in self._consumer.consume(_RECORDS, _WAIT_SECONDS):
+            first = self._consumer.poll(_WAIT_SECONDS)
+            if first is None:
+                continue
+            # Asked for a lot at once and with patience, the client would sit out its time at the
+            # end.
+            for message in [first, *self._consumer.consume(_RECORDS, _GATHER_SECONDS)]:
                 error = message.error()
                 offset = message.offset() or 0
                 if error is not None:

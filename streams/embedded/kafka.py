@@ -164,7 +164,8 @@ class EmbeddedKafka:
             return
         command = [str(java), *OPTIONS, "-cp", class_path]
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        arguments = ["--cluster-id", _cluster_id(), "--config", str(_properties(self.directory))]
+        properties = str(_properties(self.directory))
+        arguments = ["--cluster-id", self._cluster_id(), "--config", properties]
         done = subprocess.run(
             [*command, *tool, *arguments],
             capture_output=True,
@@ -176,6 +177,10 @@ class EmbeddedKafka:
                 f"The broker's directory {self.directory} cannot be formatted:\n"
                 f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
             )
+
+    def _cluster_id(self) -> str:
+        """Sixteen bytes as Kafka writes them; the first is fixed: a leading `-` is an option."""
+        return base64.urlsafe_b64encode(b"H" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
 
     def _wait_until_ready(self, port: int) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -225,8 +230,3 @@ def _ports_of_last_start(directory: Path) -> list[int]:
     except FileNotFoundError:
         return []
     return [int(port) for port in re.findall(r"(?:BROKER|CONTROLLER)://[^:,]+:(\d+)", text)[:2]]
-
-
-def _cluster_id() -> str:
-    """Sixteen bytes as Kafka writes them; the first is fixed: a leading `-` reads as an option."""
-    return base64.urlsafe_b64encode(b"H" + uuid.uuid4().bytes[1:]).decode().rstrip("=")

@@ -73,6 +73,14 @@ class WorkerProcess:
         of_all = re.findall(r'_lag_seconds\{partition="([^"]*)"', self.get("/metrics")[1])
         return {name for name in of_all if f"/{topic}-" in name}
 
+    @property
+    def app_id(self) -> str:
+        return self._environment["HEADROOM_APP_ID"]
+
+    def terminate(self) -> None:
+        """Ask it to stop as planned."""
+        self.signal(signal.SIGTERM)
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
@@ -103,7 +111,8 @@ StartWorker = Callable[..., WorkerProcess]
 def make_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartWorker]:
     """Makes workers of one group that belongs to the test; whatever runs at its end is killed."""
     made: list[WorkerProcess] = []
-    group = f"t{os.getpid()}-{request.node.name.removeprefix('test_')[:40]}"
+    name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name.removeprefix("test_"))
+    group = f"t{os.getpid()}-{name[:40]}"
 
     def make(bootstrap: str, name: str = "a", **settings: str) -> WorkerProcess:
         environment = {key: v for key, v in os.environ.items() if not key.startswith("HEADROOM_")}
@@ -139,18 +148,23 @@ def free_port() -> int:
 class Broker:
     """Writes events to their topics and reads topics from where they stood when it was made."""
 
-    def __init__(self, bootstrap: str, registry: str | None = None) -> None:
-        settings = Settings(kafka_bootstrap=bootstrap, replication_factor=1, min_insync_replicas=1)
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+    def __init__(self, bootstrap: str, registry: str | None = None, replicas: int = 1) -> None:
+        settings = Settings(
+            kafka_bootstrap=bootstrap,
+            replication_factor=replicas,
+            min_insync_replicas=max(replicas - 1, 1),
+        )
+        self.admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         apply(self.admin, catalogue_topics(settings))
         self.codec = Codec(open_schema_ids(registry))
         self.partitions = settings.partitions
-        self._bootstrap = bootstrap
+        self.bootstrap = bootstrap
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
                 "partitioner": PARTITIONER,
                 "enable.idempotence": True,
+                "log_level": 0,
                 "linger.ms": 0,
                 "message.max.bytes": 16_000_000,
             }
@@ -172,7 +186,7 @@ class Broker:
         """A function that reads on until what was read satisfies, or patience ends."""
         consumer = Consumer(
             {
-                "bootstrap.servers": self._bootstrap,
+                "bootstrap.servers": self.bootstrap,
                 "group.id": "test",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

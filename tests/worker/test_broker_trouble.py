@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.cluster import java_of
 from worker.conftest import Broker
 from worker.test_worker_process import customer, headers_of, oracle, order
 
@@ -32,23 +33,10 @@ def own_kafka(tmp_path: Path, cache_dir: Path) -> Iterator[EmbeddedKafka]:
         yield kafka
 
 
-def java_of(kafka: EmbeddedKafka) -> int:
-    """The broker's process."""
-    properties = str(kafka.directory / "server.properties").encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue  # it has just ended
-            if arguments[0].endswith(b"java") and properties in arguments:
-                return int(entry.name)
-    raise AssertionError("no broker runs")
-
-
 def freeze(kafka: EmbeddedKafka) -> None:
     """Connections stay, nothing answers; then all goes on."""
     process = java_of(kafka)
+    assert process is not None
     os.kill(process, signal.SIGSTOP)
     time.sleep(_OUTAGE_SECONDS)
     os.kill(process, signal.SIGCONT)

@@ -1,0 +1,77 @@
+"""Trouble with the brokers: the worker waits, says so, and goes on by itself; nothing is lost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from faults.cluster import Cluster
+from faults.conftest import Begin, Scenario
+
+from schemas.catalogue import JOURNAL
+from streams.embedded.kafka import EmbeddedKafka
+
+pytestmark = [pytest.mark.connected, pytest.mark.slow]
+
+BOTH = pytest.mark.parametrize("guarantee", ["effectively_once", "exactly_once"])
+
+
+@BOTH
+def test_leaders_are_killed_one_after_the_other_and_come_back(
+    three_brokers: Cluster, scenario: Begin, guarantee: str
+) -> None:
+    """Each leads some partitions of the journal and of the changelog, coordinates some groups and
+    transactions, and one leads the quorum.
+    """
+    one = scenario(three_brokers, guarantee)
+    one.begin(one.worker())
+    for node in three_brokers.nodes:
+        node.kill()
+        one.faults += 1
+        one.traffic.wait_for_answers()
+        three_brokers.start_nodes(node)
+        three_brokers.wait_until_in_sync(JOURNAL)
+        one.traffic.wait_for_answers()
+    one.end()
+
+
+@BOTH
+def test_too_few_replicas_are_waited_for(
+    three_brokers: Cluster, scenario: Begin, guarantee: str
+) -> None:
+    """Two of three are gone: nobody can write, no leader can be chosen, no quorum is there."""
+    one = scenario(three_brokers, guarantee)
+    worker = one.worker()
+    one.begin(worker)
+    gone = three_brokers.nodes[1:]
+    for node in gone:
+        node.kill()
+        one.faults += 1
+    time.sleep(15)
+    assert worker.exit_code is None, worker.log
+    three_brokers.start_nodes(*gone)
+    one.traffic.wait_for_answers()
+    assert worker.exit_code is None, worker.log
+    one.end()
+
+
+def test_an_outage_of_half_a_minute_is_waited_for(
+    one_broker: EmbeddedKafka, scenario: Begin
+) -> None:
+    one = scenario(one_broker, "effectively_once")
+    worker = one.worker()
+    one.begin(worker)
+    one_broker.stop()
+    one.faults += 1
+    time.sleep(30)
+    assert worker.exit_code is None, worker.log
+    one_broker.start()
+    one.traffic.wait_for_answers()
+    one.end()
+    assert_told_of_the_outage(one)
+
+
+def assert_told_of_the_outage(one: Scenario) -> None:
+    """One line now and then, not one for each attempt."""
+    lines = [line for line in one.workers[0].log.splitlines() if "no Kafka broker answers" in line]
+    assert 1 <= len(lines) <= 5, lines
