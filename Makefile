@@ -19,7 +19,7 @@ SHARED_OUT := -n auto --dist loadgroup
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint types walls schemas test test-fast check mutants demo bench lock clean
+.PHONY: help setup format lint types walls schemas test test-fast test-long check mutants demo bench lock clean
 
 help: ## This list
 	@$(PYTHON) -c 'import re; [print(f"  make {n:10} {t}") for n, t in re.findall(r"^(\S+):.*?## (.*)$$", open("Makefile").read(), re.M)]'
@@ -55,7 +55,10 @@ test: lint types walls schemas ## All of it, as CI does: pure tests, then those 
 	$(BIN)/pytest $(SHARED_OUT)
 
 test-fast: setup ## Only the pure tests: no broker, no engine, seconds
-	$(BIN)/pytest $(SHARED_OUT) -m "not connected and not slow"
+	$(BIN)/pytest $(SHARED_OUT) -m "not connected and not slow and not long"
+
+test-long: setup ## What takes too long for each change: more faults, for longer
+	$(BIN)/pytest -s -m long
 
 check: test ## What CI runs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from faults.cluster import Cluster
+from faults.cluster import Cluster, Node
 from faults.conftest import Begin, Scenario
 
 from schemas.catalogue import JOURNAL
@@ -17,7 +17,18 @@ BOTH = pytest.mark.parametrize("guarantee", ["effectively_once", "exactly_once"]
 
 
 @BOTH
-def test_leaders_are_killed_one_after_the_other_and_come_back(
+def test_a_leader_is_killed_and_comes_back(
+    three_brokers: Cluster, scenario: Begin, guarantee: str
+) -> None:
+    one = scenario(three_brokers, guarantee)
+    one.begin(one.worker())
+    kill_and_start(one, three_brokers, three_brokers.nodes[0])
+    one.end()
+
+
+@pytest.mark.long
+@BOTH
+def test_all_leaders_are_killed_one_after_the_other(
     three_brokers: Cluster, scenario: Begin, guarantee: str
 ) -> None:
     """Each leads some partitions of the journal and of the changelog, coordinates some groups and
@@ -26,13 +37,17 @@ def test_leaders_are_killed_one_after_the_other_and_come_back(
     one = scenario(three_brokers, guarantee)
     one.begin(one.worker())
     for node in three_brokers.nodes:
-        node.kill()
-        one.faults += 1
-        one.traffic.wait_for_answers()
-        three_brokers.start_nodes(node)
-        three_brokers.wait_until_in_sync(JOURNAL)
-        one.traffic.wait_for_answers()
+        kill_and_start(one, three_brokers, node)
     one.end()
+
+
+def kill_and_start(one: Scenario, brokers: Cluster, node: Node) -> None:
+    node.kill()
+    one.faults += 1
+    one.traffic.wait_for_answers()
+    brokers.start_nodes(node)
+    brokers.wait_until_in_sync(JOURNAL)
+    one.traffic.wait_for_answers()
 
 
 @BOTH
