@@ -225,6 +225,8 @@ class Lane:
         for tp in list(self._partitions):
             if tp not in wanted or not unbroken:
                 await self._close(tp)
+        # A commit may have failed since the round began, and its partition be closed just now.
+        await self._finish_opening()
         self._wanted = wanted
         self._generation = generation
         self._accepting = True
@@ -258,6 +260,7 @@ class Lane:
             logger.warning("%s: membership lost, letting the partitions go", self.app.conf.id)
             for tp in list(self._partitions):
                 await self._close(tp)
+            await self._finish_opening()  # of those whose commit failed meanwhile
 
     @fail_stop
     async def _open(self, tp: TP, *, instead_of: Partition | None = None) -> None:
@@ -332,7 +335,11 @@ class Lane:
             await asyncio.sleep(0.01)
 
     async def _close(self, tp: TP) -> None:
-        await self._take_away(tp).close()
+        """Unless somebody took it away meanwhile, who closes it: its commit may fail, or the worker
+        be stopped, while others are being closed.
+        """
+        if tp in self._partitions:
+            await self._take_away(tp).close()
 
     def _take_away(self, tp: TP) -> Partition:
         """It gets no more records, and belongs to the caller, who closes it."""

@@ -224,3 +224,64 @@ async def test_a_commit_that_fails_in_a_round_is_closed_before_the_round_goes_on
         await one.round(JOURNAL)
         await one.the_partition()
         assert one.log == ["open 0.0", "read 0 from 0", "close 0.0", "open 0.1", "read 0 from 0"]
+
+
+@in_a_loop
+async def test_a_commit_that_fails_while_a_lost_partition_is_let_go_does_not_stop_the_worker() -> (
+    None
+):
+    """A worker that was frozen hears at once that it was fenced and that it was replaced."""
+    other = TP("journal", 1)
+    async with worker() as one:
+        await one.round(JOURNAL, other)
+        await until(lambda: len(one.lane.partitions) == 2)
+        partitions: Any = one.lane.partitions
+        first, second = partitions
+        one.group.standing = Standing.REPLACED
+        first.may_close.clear()
+        second.may_close.clear()
+        letting_go = asyncio.create_task(one.lane._revoked(one.app, set()))
+        await asyncio.sleep(0.01)
+        second.error = FencedError("journal-1 was fenced")
+        await one.lane._commit(second)
+        first.may_close.set()
+        await asyncio.sleep(0.05)
+        assert not letting_go.done(), "the group goes on while a partition is not closed yet"
+        second.may_close.set()
+        await letting_go
+        assert [line for line in one.log if line.startswith("close")] == ["close 0.0", "close 1.1"]
+
+
+@in_a_loop
+async def test_a_worker_that_stops_while_it_hears_that_it_was_replaced_ends_as_planned() -> None:
+    async with worker() as one:
+        partition = await one.the_partition()
+        partition.may_close.clear()
+        one.group.standing = Standing.REPLACED
+        letting_go = asyncio.create_task(one.lane._revoked(one.app, set()))
+        stopping = asyncio.create_task(one.lane.stop())
+        await asyncio.sleep(0.01)
+        partition.may_close.set()
+        await asyncio.gather(letting_go, stopping)
+        assert one.log == ["open 0.0", "read 0 from 0", "close 0.0"]
+
+
+@in_a_loop
+async def test_a_commit_that_fails_between_the_two_halves_of_a_round_opens_once() -> None:
+    """While the others join, commits go on here; the new assignment finds one that failed."""
+    async with worker() as one:
+        partition = await one.the_partition()
+        await one.lane._revoked(one.app, set())
+        partition.may_close.clear()
+        partition.error = CommitError("the brokers did not answer")
+        await one.lane._commit(partition)
+        one.app.consumer_generation_id += 1
+        assigning = asyncio.create_task(one.lane._assigned(one.app, [JOURNAL]))
+        await asyncio.sleep(0.05)
+        begun = ["open 0.0", "read 0 from 0", "commit 0.0"]
+        assert one.log == begun
+        partition.may_close.set()
+        await assigning
+        await one.the_partition()
+        await asyncio.sleep(0.05)
+        assert one.log == [*begun, "close 0.0", "open 0.1", "read 0 from 0"]
