@@ -15,11 +15,11 @@ UV = $$(command -v uv || echo $(BIN)/uv)
 # Tests run in as many processes as there are cores; tests/conftest.py says which stay together.
 SHARED_OUT := -n auto --dist loadgroup
 
-# Arguments for `make demo` and `make bench`, e.g. make demo ARGS="--days-per-second 0"
+# Arguments for the verbs that take some, e.g. make demo ARGS="--days-per-second 0"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint types walls schemas test test-fast test-long check mutants demo bench lock clean
+.PHONY: help setup format lint types walls schemas test test-fast test-long simulation check mutants demo bench lock clean
 
 help: ## This list
 	@$(PYTHON) -c 'import re; [print(f"  make {n:10} {t}") for n, t in re.findall(r"^(\S+):.*?## (.*)$$", open("Makefile").read(), re.M)]'
@@ -59,6 +59,9 @@ test-fast: setup ## Only the pure tests: no broker, no engine, seconds
 
 test-long: setup ## What takes too long for each change: more faults, for longer
 	$(BIN)/pytest -s -m long
+
+simulation: setup ## Thousands of runs under faults in memory (ARGS="--seed 17 --guarantee exactly_once": one again)
+	PYTHONPATH=.:tests PYTHONHASHSEED=0 $(BIN)/python -m simulation.long $(ARGS)
 
 check: test ## What CI runs
 

@@ -21,6 +21,7 @@ from streams.kafka_client import TopicFacts
 from streams.partitioning import partition_of
 
 _MARKER_SECONDS = 0.002
+_IMPATIENT_SECONDS = 0.01
 
 
 @dataclass
@@ -54,6 +55,10 @@ class Brokers:
         self._offsets: dict[str, dict[Place, int]] = {}
         self._pending_offsets: dict[tuple[str, Place], int] = {}
         self._watchers: list[Callable[[], None]] = []
+        self.away_until: dict[Place, float] = {}
+        """Partitions without a leader: nothing is written to them before that time."""
+        self.impatient = False
+        """The next transaction that is opened is given up before its time."""
 
     # ── topics ──────────────────────────────────────────────────────────────────────────────────
 
@@ -94,6 +99,15 @@ class Brokers:
         for hear in watchers:
             hear()
 
+    def digest(self) -> int:
+        """A number for all that was ever written, and in which order: the same for the same."""
+        digest = 0
+        for topic in sorted(self._topics):
+            for log in self._topics[topic]:
+                for entry in log.entries:
+                    digest = zlib.crc32(repr((topic, entry.offset, entry.record)).encode(), digest)
+        return digest
+
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
     def append(self, place: Place, records: Sequence[Written], by: Credentials) -> int:
@@ -131,10 +145,11 @@ class Brokers:
 
     def add_offsets(self, group: str, offsets: Mapping[Place, int], by: Credentials) -> None:
         """Offsets of a group that are to be committed with the transaction."""
-        self._open_transaction(by).offsets.setdefault(group, {}).update(offsets)
-        for place in offsets:
+        told = self._open_transaction(by).offsets.setdefault(group, {})
+        for place in offsets.keys() - told:  # a client that heard no answer tells it again
             key = (group, place)
             self._pending_offsets[key] = self._pending_offsets.get(key, 0) + 1
+        told.update(offsets)
 
     def end(self, by: Credentials, *, committed: bool) -> None:
         """End the open transaction. What it wrote can be read when its markers are written."""
@@ -145,11 +160,19 @@ class Brokers:
         if transaction.committed is None:
             self._end(owner, committed=committed)
 
+    def open_transactions(self) -> list[str]:
+        """The ids under which one is open, or has ended and waits for its markers."""
+        return [name for name, owner in self._owners.items() if owner.transaction is not None]
+
     def _open_transaction(self, by: Credentials) -> Transaction:
         owner = self._owner(by)
         if owner.transaction is None:
             opened = owner.transaction = Transaction(self._world.now)
-            self._world.at(owner.timeout_seconds, lambda: self._expire(owner, opened))
+            seconds = owner.timeout_seconds
+            if self.impatient:
+                self.impatient = False
+                seconds = self._world.chance.random() * _IMPATIENT_SECONDS
+            self._world.at(seconds, lambda: self._expire(owner, opened))
         elif owner.transaction.committed is not None:
             raise refusal(KafkaError.CONCURRENT_TRANSACTIONS)
         return owner.transaction
@@ -165,6 +188,12 @@ class Brokers:
         if owner.transaction is transaction and transaction.committed is None:
             owner.epoch += 1
             self._end(owner, committed=False)
+
+    def give_up_transactions(self) -> None:
+        """All that are open took too long."""
+        for owner in self._owners.values():
+            if owner.transaction is not None:
+                self._expire(owner, owner.transaction)
 
     def _end(self, owner: Owner, *, committed: bool) -> None:
         transaction = owner.transaction

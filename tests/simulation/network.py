@@ -29,6 +29,8 @@ class Network:
         self.process = process
         self.before_request: Callable[[str], None] = lambda _name: None
         """Hears the name of each request before it leaves; may kill the process."""
+        self.next_takes = 0.0
+        """How much longer the next packet travels."""
 
     def send(self, name: str, request: Callable[[], object], deliver: _Deliver) -> None:
         """Have the brokers do something, and hear of it. Once sent it may arrive though the sender
@@ -83,5 +85,6 @@ class Network:
         self.world.at(self._journey(), lambda: deliver(answer, error), self.process)
 
     def _journey(self) -> float:
-        held_up = max(self.process.cut_until - self.world.now, 0.0)
+        held_up = max(self.process.cut_until - self.world.now, self.next_takes)
+        self.next_takes = 0.0
         return held_up + self.world.latency()

@@ -109,6 +109,11 @@ class Producer:
         self._world.at(delay, lambda: self._depart(place), self._network.process)
 
     def _depart(self, place: Place) -> None:
+        away = self._brokers.away_until.get(place, 0.0) - self._world.now
+        if away > 0:
+            self._sending.discard(place)
+            self._send(place, away)
+            return
         waiting = self._queues[place]
         lot = [waiting[n] for n in range(min(len(waiting), _BATCH_RECORDS))]
         records, by = [pending.record for pending in lot], self._credentials

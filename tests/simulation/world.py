@@ -45,10 +45,11 @@ class Process:
         """No packet passes between it and the brokers before that time."""
         self.ended_because: str | None = None
         """Why it ended by itself."""
-        self.steps = 0
         self.parked: list[Entry] = []
         self.threads: list[Any] = []
         self.at_end: list[Callable[[], None]] = []
+        self.remains: list[Callable[[], None]] = []
+        """What clears away what is left of it, when it has ended."""
 
 
 class Entry:
@@ -70,11 +71,13 @@ class World:
     def __init__(self, seed: int | str) -> None:
         self.chance = random.Random(seed)
         self.now = 0.0
+        self.steps = 0
         self.current: Process | None = None
         self.before_step: Callable[[Process], None] = lambda _process: None
         """Hears of every step of a process before it is taken; may kill it."""
         self._agenda: list[tuple[float, int, Entry]] = []
         self._number = count()
+        self._unburied: list[Process] = []
         self._main = getcurrent()
 
     # ── what happens ────────────────────────────────────────────────────────────────────────────
@@ -97,19 +100,19 @@ class World:
             if entry.what is None or (process is not None and not process.alive):
                 continue
             self.now = max(self.now, at)
+            self.steps += 1
             if process is not None:
+                if not process.frozen:
+                    self.before_step(process)
+                if not process.alive:
+                    return
                 if process.frozen:
                     process.parked.append(entry)
                     continue
-                process.steps += 1
-                self.before_step(process)
-                if not process.alive:
-                    return
             self.current = process
-            try:
+            with contextlib.suppress(Gone):
                 entry.what()
-            finally:
-                self.current = None
+            self.current = None
             return
         raise NothingHappensError
 
@@ -196,16 +199,26 @@ class World:
         process.parked.clear()
         for hear in process.at_end:
             hear()
-        # Its threads are unwound, so that nothing of them stays in memory; they can do nothing.
-        self.at(0, lambda: self._unwind(process))
+        self._unburied.append(process)
+        self.at(0, self.bury)
 
-    def _unwind(self, process: Process) -> None:
-        for thread in process.threads:
-            self.current = process
-            while not thread.dead:
-                thread.throw(Gone)
-        process.threads.clear()
-        self.current = None
+    def bury(self) -> None:
+        """Unwind what the dead were at, which can do nothing any more: else the collector would, at
+        any time, in the midst of something else.
+        """
+        dead, self._unburied = self._unburied, []
+        for process in dead:
+            for thread in process.threads:
+                self.current = process
+                while not thread.dead:
+                    with contextlib.suppress(Gone):  # from one that had not begun
+                        thread.throw(Gone)
+            for clear_away in process.remains:
+                self.current = process
+                clear_away()
+            process.threads.clear()
+            process.remains.clear()
+            self.current = None
 
     def freeze(self, process: Process) -> None:
         process.frozen = True

@@ -1,0 +1,108 @@
+"""What the pure rules say to a journal: replayed record by record, partition by partition, without
+any of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from simulation.log import Written
+
+from agents.core.ledger import MemoryLedger
+from agents.core.policy import PolicyBook
+from agents.core.refusal import Refusal
+from agents.credit import state
+from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched, Sent
+from agents.credit.rules import figures, group_figures, has_figures, reduce
+from schemas.catalogue import topic_of
+from schemas.events import BusinessDayStarted, Event
+from streams.cloud_events import ORIGIN, SEAT
+from streams.codec import Codec
+
+Key = tuple[str, bytes]
+"""An outgoing topic, and a key in it."""
+
+_FIGURES = topic_of("ExposureChanged")
+_GROUP_FIGURES = topic_of("GroupExposureChanged")
+_decode_seat = msgspec.json.Decoder(Sent).decode
+
+
+@dataclass
+class Said:
+    """What follows from a partition of the journal."""
+
+    events: dict[Key, list[bytes]] = field(default_factory=dict)
+    """Of each topic and key, in order."""
+    figures: dict[Key, list[bytes]] = field(default_factory=dict)
+    """Every figure that could have been said, in order."""
+    last_figures: dict[Key, list[bytes]] = field(default_factory=dict)
+    """Of the accounts and groups that are here in the end: one of these is published last. Days
+    overdue rise by themselves, and are published when something else happens.
+    """
+    forwards: list[bytes] = field(default_factory=list)
+    refusals: int = 0
+    state: dict[bytes, bytes] = field(default_factory=dict)
+
+
+def header(record: Written, name: str) -> bytes | None:
+    return dict(record.headers).get(name)
+
+
+def without_repeats(journal: Sequence[Written]) -> list[Written]:
+    """A partition's records, each origin once."""
+    seen: set[bytes] = set()
+    kept = []
+    for record in journal:
+        origin = header(record, ORIGIN)
+        if origin is None or origin not in seen:
+            kept.append(record)
+        if origin is not None:
+            seen.add(origin)
+    return kept
+
+
+def replay(journal: Sequence[Written], codec: Codec, policy: PolicyBook) -> Said:
+    """What the rules say to one partition's records, repeats left out."""
+    ledger, said = MemoryLedger(), Said()
+    for record in without_repeats(journal):
+        event = codec.decode(record.value)
+        seat = header(record, SEAT)
+        touched: dict[Key, bool] = {}
+        if isinstance(event, BusinessDayStarted):
+            touched.update(dict.fromkeys(said.figures, False))
+        for effect in reduce(ledger, event, policy, Sent() if seat is None else _decode_seat(seat)):
+            match effect:
+                case AccountTouched() | AccountLeft():
+                    touched[_FIGURES, effect.account_id.encode()] = True
+                case GroupTouched():
+                    touched[_GROUP_FIGURES, effect.group_id.encode()] = True
+                case Forward():
+                    said.forwards.append(codec.encode(effect.event))
+                case Refusal():
+                    said.refusals += 1
+                case _:
+                    key = (topic_of(type(effect).__name__), effect.customer_id.encode())
+                    said.events.setdefault(key, []).append(codec.encode(effect))
+        for key, by_an_event in touched.items():
+            if by_an_event:
+                said.last_figures[key] = []
+            figure = _figure(ledger, key, policy)
+            if figure is None:
+                said.last_figures.pop(key, None)
+                continue
+            value = codec.encode(figure)
+            said.figures.setdefault(key, []).append(value)
+            said.last_figures[key].append(value)
+    said.state = {
+        key.encode(): state.encode(key, value) for key, value in ledger.scan("", chr(0x10FFFF))
+    }
+    return said
+
+
+def _figure(ledger: MemoryLedger, key: Key, policy: PolicyBook) -> Event | None:
+    topic, raw = key
+    if topic == _GROUP_FIGURES:
+        return group_figures(ledger, raw.decode(), policy)
+    return figures(ledger, raw.decode(), policy) if has_figures(ledger, raw.decode()) else None
