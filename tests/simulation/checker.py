@@ -6,12 +6,14 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import msgspec
 from simulation.brokers import Brokers
 from simulation.log import Written
 from simulation.machine import CHANGELOG
 from simulation.oracle import Key, header, replay, without_repeats
 
 from agents.core.policy import PolicyBook
+from agents.credit.portfolio import NOTE, Totals
 from agents.intake.rules import account_of, check
 from schemas.catalogue import DEAD_LETTERS, INPUT_TOPICS, JOURNAL, topic_of
 from schemas.events import OrderPlaced
@@ -19,6 +21,8 @@ from streams.cloud_events import ID, ORIGIN
 from streams.codec import Codec
 from streams.fast_lane.store import POSITION_KEY, plumbing_of
 
+_ORIGIN = "origin:"
+_TOTALS = f"note:{NOTE}"
 _EVENTS = tuple(topic_of(name) for name in ("OrderDecision", "CreditLimitAlert", "RiskSignal"))
 _FIGURES = tuple(topic_of(name) for name in ("ExposureChanged", "GroupExposureChanged"))
 
@@ -183,6 +187,17 @@ class Checker:
             end = self._brokers.log((JOURNAL, partition)).end
             if position != end:
                 yield f"state of {partition} stands at {position}, the journal ends at {end}"
+            kept = {name: v for k, v in state.items() if (name := plumbing_of(k)) is not None}
+            origins = {
+                name.removeprefix(_ORIGIN): int(value)
+                for name, value in kept.items()
+                if name.startswith(_ORIGIN)
+            }
+            if origins != said.origins:
+                yield f"state of {partition}: other origins than the journal's"
+            totals = _totals(kept.get(_TOTALS))
+            if totals != said.totals:
+                yield f"state of {partition}: {totals}, the accounts add up to {said.totals}"
             own = {key: value for key, value in state.items() if plumbing_of(key) is None}
             if own != said.state:
                 differ = {k for k in own.keys() | said.state if own.get(k) != said.state.get(k)}
@@ -248,6 +263,10 @@ def _is_part(values: list[bytes], of: list[bytes]) -> bool:
 
 def _letter(record: Written) -> tuple[object, ...]:
     return record.key, record.value, tuple(record.headers)
+
+
+def _totals(note: bytes | None) -> Totals:
+    return Totals() if note is None else msgspec.msgpack.decode(note, type=Totals)
 
 
 def _name(key: Key) -> str:

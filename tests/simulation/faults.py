@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from simulation.machine import Machine
+from simulation.machine import CHANGELOG, Machine
 from simulation.plant import Plant
 from simulation.world import Process
 
@@ -65,6 +65,8 @@ class Faults:
             (self._brokers_away, 1),
             (self._give_a_transaction_up, 2),
             (self._leader_away, 3),
+            (self._all_crash, 1),
+            (self._compact, 2),
         ]
         for _ in range(number):
             (kind,) = self._chance.choices([k for k, _ in kinds], [w for _, w in kinds])
@@ -200,6 +202,17 @@ class Faults:
         if self._chance.random() < 0.7:
             self._world.at(self._chance.random() * seconds, lambda: self._at_a_step(machine))
         self._lasts(seconds)
+
+    def _all_crash(self, _machine: Machine) -> None:
+        """The power goes in the whole house."""
+        for machine in self._machines:
+            if machine.runs:
+                self._kill(machine)
+
+    def _compact(self, _machine: Machine) -> None:
+        """Not worth a note: nobody may notice."""
+        for partition in range(2):
+            self._plant.brokers.log((CHANGELOG, partition)).compact()
 
     def _stop(self, machine: Machine) -> None:
         if machine.runs:

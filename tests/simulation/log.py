@@ -98,25 +98,26 @@ class Log:
             at = max(at, end)
         return found, at
 
-    def compact(self) -> None:
-        """Keep the last record of each key: deletions and markers go too, the end stays."""
+    def compact(self, *, deletions_too: bool = False) -> None:
+        """Keep the last record of each key; the end stays. Deletions are kept for a day at least,
+        for readers that are behind.
+        """
         end = self.stable_end
         last = {
             entry.record.key: entry.offset
             for entry in self.entries
             if entry.record is not None and entry.readable and entry.offset < end
         }
-        self.entries = [
-            entry
-            for entry in self.entries
-            if entry.offset >= end
-            or (
-                entry.record is not None
-                and last.get(entry.record.key) == entry.offset
-                and entry.readable
-                and entry.record.value is not None
-            )
-        ]
+
+        def stays(entry: Entry) -> bool:
+            record = entry.record
+            if entry.offset >= end:
+                return True
+            if record is None or last.get(record.key) != entry.offset:
+                return False
+            return record.value is not None or not deletions_too
+
+        self.entries = [entry for entry in self.entries if stays(entry)]
 
     def delete_before(self, offset: int) -> None:
         """Retention: the log begins at `offset`."""

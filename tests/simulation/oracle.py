@@ -14,7 +14,15 @@ from agents.core.ledger import MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
-from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched, Sent
+from agents.credit.effects import (
+    AccountLeft,
+    AccountTouched,
+    Forward,
+    GroupTouched,
+    Sent,
+    Standing,
+)
+from agents.credit.portfolio import Totals
 from agents.credit.rules import figures, group_figures, has_figures, reduce
 from schemas.catalogue import topic_of
 from schemas.events import BusinessDayStarted, Event
@@ -43,6 +51,9 @@ class Said:
     """
     forwards: list[bytes] = field(default_factory=list)
     refusals: int = 0
+    totals: Totals = field(default_factory=Totals)
+    origins: dict[str, int] = field(default_factory=dict)
+    """The last of each origin's partition."""
     state: dict[bytes, bytes] = field(default_factory=dict)
 
 
@@ -68,13 +79,20 @@ def replay(journal: Sequence[Written], codec: Codec, policy: PolicyBook) -> Said
     ledger, said = MemoryLedger(), Said()
     for record in without_repeats(journal):
         event = codec.decode(record.value)
+        source, _, offset = (header(record, ORIGIN) or b"").decode().rpartition(":")
+        if source:
+            said.origins[source] = max(int(offset), said.origins.get(source, -1))
         seat = header(record, SEAT)
         touched: dict[Key, bool] = {}
         if isinstance(event, BusinessDayStarted):
             touched.update(dict.fromkeys(said.figures, False))
         for effect in reduce(ledger, event, policy, Sent() if seat is None else _decode_seat(seat)):
             match effect:
-                case AccountTouched() | AccountLeft():
+                case AccountTouched():
+                    said.totals.move(effect.before, effect.after)
+                    touched[_FIGURES, effect.account_id.encode()] = True
+                case AccountLeft():
+                    said.totals.move(effect.before, Standing("", 0, 0))
                     touched[_FIGURES, effect.account_id.encode()] = True
                 case GroupTouched():
                     touched[_GROUP_FIGURES, effect.group_id.encode()] = True

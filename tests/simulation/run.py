@@ -78,8 +78,14 @@ def _simulate(plant: Plant, outcome: Outcome, faults: int | None) -> None:
     codec, policy = _shared()
     for topic in topics():
         plant.brokers.make(topic, _PARTITIONS)
+    settings = {
+        "guarantee": outcome.guarantee,
+        "partitions": _PARTITIONS,
+        "standbys": chance.choice((0, 1, 1, 2)),
+        "commit_interval_seconds": chance.choice((0.1, 0.2, 0.5)),
+    }
     machines = [
-        Machine(plant, name, codec, policy, guarantee=outcome.guarantee, partitions=_PARTITIONS)
+        Machine(plant, name, codec, policy, **settings)
         for name in ("a", "b", "c")[: chance.choice((1, 2, 2, 3))]
     ]
     trouble = Faults(plant, machines, chance)

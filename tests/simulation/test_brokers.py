@@ -52,7 +52,7 @@ class InMemory:
         return consumer.Consumer(self.brokers, self._network(), _with_dots(config))
 
     def compact(self, topic: str) -> None:
-        self.brokers.log((topic, 0)).compact()
+        self.brokers.log((topic, 0)).compact(deletions_too=True)
 
     def delete_before(self, topic: str, offset: int) -> None:
         self.brokers.log((topic, 0)).delete_before(offset)
