@@ -76,14 +76,11 @@ class Group:
         return errors.RebalanceInProgressError if self._sharing_out else errors.NoError
 
     def commit(self, member_id: str, generation: int, offsets: Mapping[Place, int]) -> Any:
-        """Offsets of a member of this generation. It may still commit while the others join, and
-        not any more when it has joined itself.
-        """
-        member = self.members.get(member_id)
-        if member is None or generation != self.generation:
-            return errors.CommitFailedError
-        if self._sharing_out and member.joined:
-            return errors.CommitFailedError
+        """Offsets of a member of this generation, which lasts until all have joined the next."""
+        if member_id not in self.members:
+            return errors.UnknownMemberIdError
+        if generation != self.generation:
+            return errors.IllegalGenerationError
         self._extend(member_id)
         self._brokers.commit_offsets(self.name, offsets)
         return errors.NoError

@@ -83,7 +83,7 @@ class Coordinator:
             "group commit", lambda: self._group.commit(member_id, generation, places)
         )
         if error is not errors.NoError:
-            raise error
+            raise errors.CommitFailedError
 
     async def _send_req(self, heartbeat: Any) -> Any:
         """A heartbeat of the product's own."""
