@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import warnings
 import weakref
 from asyncio import events
 from collections import deque
@@ -127,7 +128,10 @@ class Loop:
             if task is not None and not task.done():
                 with contextlib.suppress(Gone, RuntimeError):
                     task.get_coro().close()
-        self._ready.clear()
+        with warnings.catch_warnings():
+            # Some that had been asked for had not begun.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            self._ready.clear()
 
     def run_in_executor(
         self, _executor: Any, func: Callable[..., Any], *args: Any

@@ -4,6 +4,7 @@ be started, stopped and killed.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ from streams.metrics import Metrics
 from streams.settings import Settings
 
 APP_ID = "headroom"
+_STOP_SECONDS = 10.0
+"""A third of what a worker has to stop, as all limits of time are here."""
 CHANGELOG = changelog_of(APP_ID)
 
 
@@ -121,10 +124,19 @@ class Machine:
             member.app.start()  # type: ignore[unused-coroutine]
 
     async def _end(self) -> None:
-        assert self._loop is not None
-        for member in self._members:
-            await member.stop()
-            await member.leave()
-            member.app.stop()  # type: ignore[unused-coroutine]
-            await self._loop.run_in_executor(None, member.close)
+        """As `agents.worker` does it: what does not end in time is ended."""
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await asyncio.gather(*(self._end_one(member) for member in self._members))
+        except TimeoutError:
+            pass
+        else:
+            assert self._loop is not None
+            for member in self._members:
+                await self._loop.run_in_executor(None, member.close)
         self.kill()
+
+    async def _end_one(self, member: Member) -> None:
+        await member.stop()
+        await member.leave()
+        member.app.stop()  # type: ignore[unused-coroutine]
