@@ -135,8 +135,8 @@ class Faults:
     def _strike(self, process: Process) -> None:
         self._fuses.pop(process, None)
         machine = next(one for one in self._machines if one.process is process)
-        kinds = (self._kill, self._freeze, self._cut_off, self._shake)
-        (what,) = self._chance.choices(kinds, (4, 2, 2, 3))
+        kinds = (self._kill, self._freeze_long, self._freeze, self._cut_off, self._shake)
+        (what,) = self._chance.choices(kinds, (4, 3, 1, 2, 3))
         what(machine)
 
     # ── what happens then ───────────────────────────────────────────────────────────────────────
@@ -151,11 +151,15 @@ class Faults:
             machine.kill()
         self._note(machine, f"crashed, lost {loses}")
 
-    def _freeze(self, machine: Machine) -> None:
+    def _freeze_long(self, machine: Machine) -> None:
+        """Until it was replaced, if there is another."""
+        self._freeze(machine, self._chance.uniform(0.5, 1.0) * _LONG_SECONDS)
+
+    def _freeze(self, machine: Machine, seconds: float | None = None) -> None:
         process = machine.process
         if process is None or not machine.runs or process.frozen:
             return
-        seconds = self._seconds()
+        seconds = self._seconds() if seconds is None else seconds
         self._note(machine, f"frozen for {seconds:.1f} s")
         self._world.freeze(process)
         self._world.at(seconds, lambda: self._world.thaw(process))

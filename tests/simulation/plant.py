@@ -49,6 +49,10 @@ _STEP_RECORDS = (1, 8)
 """Small steps: there is more between which something may happen."""
 
 
+_CACHED_KEYS = 60
+"""Few: what was forgotten is read from disk again."""
+_RECORD_BYTES = 16 << 10
+"""Many: with the least that may be in flight, eight records may wait for the agent."""
 _LIMITS = (
     (transaction, "TRANSACTION_TIMEOUT_SECONDS"),
     (transaction, "_CALL_SECONDS"),
@@ -147,6 +151,8 @@ class Plant:
             (transaction, "SimpleQueue", Queues(self.world).SimpleQueue),
             *((module, "Producer", self.producer) for module in (outlet, transaction)),
             *((module, "Consumer", self.consumer) for module in (fetch, restore, streams.app)),
+            (streams.app, "_CACHED_KEYS", _CACHED_KEYS),
+            (fetch, "RECORD_BYTES", _RECORD_BYTES),
             (streams.app, "Memory", lambda **_sizes: None),
             (store, "_options", lambda _memory: None),
             (store, "Rdict", self.disks.open),

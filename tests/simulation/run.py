@@ -82,6 +82,7 @@ def _simulate(plant: Plant, outcome: Outcome, faults: int | None) -> None:
         "guarantee": outcome.guarantee,
         "partitions": _PARTITIONS,
         "standbys": chance.choice((0, 1, 1, 2)),
+        "in_flight_bytes": chance.choice((1 << 20, 64 << 20)),
         "commit_interval_seconds": chance.choice((0.1, 0.2, 0.5)),
     }
     machines = [
