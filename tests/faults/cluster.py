@@ -1,4 +1,7 @@
-"""Three real brokers on this machine, each a controller as well, that can be killed one by one."""
+"""Three real brokers on this machine, each a controller as well, that can be killed one by one.
+
+Each has a second door behind a proxy, so that who comes by `far_servers` can be cut off from all.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from confluent_kafka.admin import AdminClient
+from worker.proxy import Proxy, second_door
 
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import LOOPBACK, free_ports
@@ -35,6 +39,8 @@ class Node(EmbeddedKafka):
     def __init__(self, directory: Path, *, cache: Path, node: int, voters: str, ports: str) -> None:
         super().__init__(directory, cache=cache)
         self.node = node
+        self._door, far = free_ports(2, [])
+        self.proxy = Proxy(far, self._door)
         self._voters = voters
         directory.mkdir(parents=True)
         # Where a broker looks for the ports of its last start.
@@ -43,6 +49,7 @@ class Node(EmbeddedKafka):
     def _configure(self, broker: int, controller: int) -> None:
         super()._configure(broker, controller)
         with (self.directory / "server.properties").open("a", encoding="utf-8") as properties:
+            properties.write(second_door(broker, controller, self._door, self.proxy.port))
             properties.write(_PROPERTIES.format(node=self.node, voters=self._voters))
 
     def _cluster_id(self) -> str:
@@ -75,9 +82,21 @@ class Cluster:
             for n in range(3)
         ]
         self.bootstrap_servers = ",".join(f"{LOOPBACK}:{port}" for port in brokers)
+        self.far_servers = ",".join(f"{LOOPBACK}:{node.proxy.port}" for node in self.nodes)
 
     def start(self) -> None:
+        for node in self.nodes:
+            node.proxy.start()
         self.start_nodes(*self.nodes)
+
+    def cut(self) -> None:
+        """Nothing passes the second doors any more."""
+        for node in self.nodes:
+            node.proxy.cut()
+
+    def heal(self) -> None:
+        for node in self.nodes:
+            node.proxy.heal()
 
     def start_nodes(self, *nodes: Node) -> None:
         """Start some at the same time: a quorum needs two before the first answers."""
@@ -101,6 +120,7 @@ class Cluster:
         """At once: nobody needs what they hold any more."""
         for node in self.nodes:
             node.kill()
+            node.proxy.stop()
 
     def __enter__(self) -> Self:
         try:

@@ -13,7 +13,6 @@ from faults.checker import Verdict, check
 from faults.cluster import Cluster
 from faults.traffic import Traffic, wait_until
 from worker.conftest import Broker, WorkerProcess, make_worker  # noqa: F401  a fixture
-from worker.proxy import FarKafka
 
 from schemas.catalogue import JOURNAL
 from streams.embedded.kafka import EmbeddedKafka
@@ -126,12 +125,6 @@ def scenario(make_worker: Any) -> Iterator[Begin]:  # noqa: F811
 @pytest.fixture
 def one_broker(tmp_path: Path, cache_dir: Path) -> Iterator[EmbeddedKafka]:
     with EmbeddedKafka(tmp_path / "kafka", cache=cache_dir) as broker:
-        yield broker
-
-
-@pytest.fixture
-def far_broker(tmp_path: Path, cache_dir: Path) -> Iterator[FarKafka]:
-    with FarKafka(tmp_path / "kafka", cache=cache_dir) as broker:
         yield broker
 
 

@@ -26,6 +26,7 @@ AT = 1_772_000_000_000_000
 TODAY = AT // MICROSECONDS_PER_DAY
 LIMIT = 4_000_00
 DECISIONS = topic_of("OrderDecision")
+_AT_ONCE = 2_000.0
 _INVOICED_AFTER, _PAID_AFTER = 3, 7
 """How many orders of the same customer later. Some eight are open then: around the limit, so that
 some are held, and released when money comes; utilisation passes each threshold up and down.
@@ -47,6 +48,7 @@ class Traffic:
         self.answered: dict[str, list[float]] = defaultdict(list)
         """When somebody who waits for answers read one, by customer."""
         self.steps = steps
+        """A second, from now on."""
         self._broker = broker
         self._customers = [f"C-{n}" for n in range(customers)]
         self._turn = 0
@@ -84,13 +86,17 @@ class Traffic:
             "every customer is answered",
         )
 
+    def wait_until_quiet(self, seconds: float = 600.0) -> None:
+        """Until every order so far is answered."""
+        wait_until(lambda: self._decided >= self._orders, seconds, "every order is answered")
+
     def stop(self, seconds: float = 180.0) -> None:
         """No more business; every order is answered."""
         self._ended.set()
         self._threads[0].join()
         self._broker.flush()
         try:
-            wait_until(lambda: self._orders <= self._decided, seconds, "every order is answered")
+            self.wait_until_quiet(seconds)
         finally:
             self.end()
 
@@ -115,7 +121,7 @@ class Traffic:
         due, before = 0.0, time.monotonic()
         while not self._ended.is_set():
             now = time.monotonic()
-            due, before = due + (now - before) * self.steps, now
+            due, before = min(due + (now - before) * self.steps, _AT_ONCE), now
             while due >= 1.0:
                 due -= 1.0
                 self._step()

@@ -74,6 +74,11 @@ class WorkerProcess:
         return {name for name in of_all if f"/{topic}-" in name}
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def app_id(self) -> str:
         return self._environment["HEADROOM_APP_ID"]
 
@@ -176,7 +181,13 @@ class Broker:
     def send_raw(
         self, topic: str, value: bytes | None, key: str | None = None, **more: Any
     ) -> None:
-        self._producer.produce(topic, value, key, **more)
+        while True:
+            try:
+                self._producer.produce(topic, value, key, **more)
+            except BufferError:  # the client's queue is full
+                self._producer.poll(0.1)
+            else:
+                break
         self._producer.poll(0)
 
     def flush(self) -> None:

@@ -57,7 +57,11 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
 
     async def _serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
-        server, requests = await asyncio.open_connection(LOOPBACK, self._server)
+        try:
+            server, requests = await asyncio.open_connection(LOOPBACK, self._server)
+        except ConnectionError:  # the broker is not there
+            answers.close()
+            return
         for source, sink, gate in (
             (client, requests, self._there),
             (server, answers, self._back),
@@ -108,12 +112,15 @@ class FarKafka(EmbeddedKafka):
 
     def _configure(self, broker: int, controller: int) -> None:
         super()._configure(broker, controller)
-        near, inside = f"BROKER://{LOOPBACK}:{broker}", f"CONTROLLER://{LOOPBACK}:{controller}"
-        # Of a property that is set twice the last counts.
         with (self.directory / "server.properties").open("a", encoding="utf-8") as properties:
-            properties.write(
-                f"listeners={near},FAR://{LOOPBACK}:{self._door},{inside}\n"
-                f"advertised.listeners={near},FAR://{self.far_servers}\n"
-                "listener.security.protocol.map="
-                "BROKER:PLAINTEXT,FAR:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
-            )
+            properties.write(second_door(broker, controller, self._door, self.proxy.port))
+
+
+def second_door(broker: int, controller: int, door: int, proxy: int) -> str:
+    """Properties of a broker that can be reached in two ways. Of one set twice the last counts."""
+    near, inside = f"BROKER://{LOOPBACK}:{broker}", f"CONTROLLER://{LOOPBACK}:{controller}"
+    return (
+        f"listeners={near},FAR://{LOOPBACK}:{door},{inside}\n"
+        f"advertised.listeners={near},FAR://{LOOPBACK}:{proxy}\n"
+        "listener.security.protocol.map=BROKER:PLAINTEXT,FAR:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+    )
