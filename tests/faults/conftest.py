@@ -12,7 +12,7 @@ import pytest
 from faults.checker import Verdict, check
 from faults.cluster import Cluster
 from faults.traffic import Traffic, wait_until
-from worker.conftest import Broker, WorkerProcess, make_worker  # noqa: F401  a fixture
+from worker.conftest import START, Broker, WorkerProcess, make_worker  # noqa: F401  a fixture
 
 from schemas.catalogue import JOURNAL
 from streams.embedded.kafka import EmbeddedKafka
@@ -59,10 +59,10 @@ class Scenario:
         self.workers.append(made)
         return made
 
-    def begin(self, *workers: WorkerProcess) -> None:
+    def begin(self, *workers: WorkerProcess, program: str = START) -> None:
         """Start them, and business when they are ready and share the customers."""
         for worker in workers:
-            worker.start()
+            worker.start(program)
         for worker in workers:
             worker.wait_until_ready()
         self.traffic.start()
