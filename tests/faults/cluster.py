@@ -42,7 +42,7 @@ class Node(EmbeddedKafka):
         self._door, far = free_ports(2, [])
         self.proxy = Proxy(far, self._door)
         self._voters = voters
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
         # Where a broker looks for the ports of its last start.
         (directory / "server.properties").write_text(ports, encoding="ascii")
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from faults.cluster import Cluster, Node
+from faults.cluster import Cluster, Node, java_of
 from faults.conftest import Begin, Scenario
+from faults.traffic import wait_until
 
 from schemas.catalogue import JOURNAL
 from streams.embedded.kafka import EmbeddedKafka
@@ -68,6 +74,45 @@ def test_too_few_replicas_are_waited_for(
     one.traffic.wait_for_answers()
     assert worker.exit_code is None, worker.log
     one.end()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own for the third broker."""
+    if os.geteuid() != 0:
+        pytest.skip("a disk of its own for a broker: mounting needs root")
+    disk = tmp_path / "cluster" / "node3"
+    disk.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_brokers_disk_is_full(small_disk: Path, three_brokers: Cluster, scenario: Begin) -> None:
+    """It gives up; the other two go on. With room again it comes back and catches up."""
+    one = scenario(three_brokers, "effectively_once")
+    one.begin(one.worker())
+    node = three_brokers.nodes[2]
+    filler = small_disk / "filler"
+    fill(filler)
+    one.faults += 1
+    wait_until(lambda: java_of(node) is None, 60, "the broker gives up")
+    one.traffic.wait_for_answers()
+    filler.unlink()
+    node.stop()
+    three_brokers.start_nodes(node)
+    three_brokers.wait_until_in_sync(JOURNAL)
+    one.traffic.wait_for_answers()
+    one.end()
+
+
+def fill(filler: Path) -> None:
+    """Until nothing fits any more."""
+    with filler.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * size)
 
 
 def test_an_outage_of_half_a_minute_is_waited_for(
