@@ -12,8 +12,9 @@ SOURCES := streams agents schemas benchmarks tests
 # A uv that is on the PATH, else the one that `setup` puts into .venv.
 UV = $$(command -v uv || echo $(BIN)/uv)
 
-# Tests run in as many processes as there are cores; tests/conftest.py says which stay together.
-SHARED_OUT := -n auto --dist loadgroup
+# Tests run in three processes, since those with real parts mostly wait; tests/conftest.py says which
+# stay together.
+SHARED_OUT := -n 3 --dist loadgroup
 
 # Arguments for the verbs that take some, e.g. make demo ARGS="--days-per-second 0"
 ARGS ?=

@@ -107,20 +107,20 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-_TESTS_OF_WORKERS = ("tests/worker/", "tests/faults/", "tests/dead_letters/")
+_GROUPS = {"tests/worker/": "workers", "tests/dead_letters/": "workers", "tests/faults/": "faults"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Pure tests first: they take seconds, and what they find needs no broker to understand.
 
-    Where several processes share the tests, those with real parts stay in two of them, each with a
-    broker of its own: mostly they wait.
+    Where several processes share the tests, those with real parts stay in three of them, each with
+    a broker of its own: mostly they wait.
     """
     items.sort(key=lambda item: item.get_closest_marker("connected") is not None)
     for item in items:
         if item.get_closest_marker("connected") is not None:
-            of_workers = item.nodeid.startswith(_TESTS_OF_WORKERS)
-            item.add_marker(pytest.mark.xdist_group("workers" if of_workers else "parts"))
+            place = "/".join(item.nodeid.split("/")[:2]) + "/"
+            item.add_marker(pytest.mark.xdist_group(_GROUPS.get(place, "parts")))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -56,7 +56,9 @@ def kill_and_start(one: Scenario, brokers: Cluster, node: Node) -> None:
     one.traffic.wait_for_answers()
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "guarantee", [pytest.param("effectively_once", marks=pytest.mark.long), "exactly_once"]
+)
 def test_too_few_replicas_are_waited_for(
     three_brokers: Cluster, scenario: Begin, guarantee: str
 ) -> None:
