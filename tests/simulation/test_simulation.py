@@ -4,10 +4,14 @@ promises is kept. docs/decisions/0019-simulation.md says what of it is real.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from simulation import sabotage
 from simulation.long import run_many
-from simulation.run import GUARANTEES, simulate
+from simulation.run import GUARANTEES, Outcome, simulate
 
 _RUNS = 300
 _LOTS = 10
@@ -37,9 +41,27 @@ def test_without_faults_all_is_as_the_rules_say() -> None:
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
 def test_a_seed_goes_the_same_way_each_time(guarantee: str) -> None:
-    first, again = simulate(7, guarantee), simulate(7, guarantee)
-    assert (first.digest, first.steps, first.diary) == (again.digest, again.steps, again.diary)
-    assert simulate(8, guarantee).digest != first.digest
+    """Also in a process that hashes otherwise: a run that failed in one place fails in another."""
+    first, again = _course(simulate(7, guarantee)), _course(simulate(7, guarantee))
+    assert first == again
+    assert first != _course(simulate(8, guarantee))
+    program = (
+        "from simulation.run import simulate; from simulation.test_simulation import _course;"
+        f"print(_course(simulate(7, {guarantee!r})))"
+    )
+    path = {"PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == first
+
+
+def _course(outcome: Outcome) -> str:
+    return f"{outcome.steps} {outcome.digest} {outcome.diary}"
 
 
 _SEEDS_TO_NOTICE = 150
