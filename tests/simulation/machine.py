@@ -22,6 +22,10 @@ from streams.metrics import Metrics
 from streams.settings import Settings
 
 APP_ID = "headroom"
+_MAY_END = "Lane._revoked failed: TimeoutError()"
+"""A worker that cannot commit before the group shares out anew, for as long as it has, ends itself:
+its supervisor starts another, which goes on from what is committed.
+"""
 _STOP_SECONDS = 10.0
 """A third of what a worker has to stop, as all limits of time are here."""
 CHANGELOG = changelog_of(APP_ID)
@@ -104,8 +108,10 @@ class Machine:
             self.plant.disks.remove(path)
 
     def _collect(self) -> None:
-        if self.process is not None and self.process.ended_because is not None:
-            self.ends.append(self.process.ended_because)
+        if self.process is not None:
+            why = self.process.ended_because
+            if why is not None and why != _MAY_END:
+                self.ends.append(why)
         if self._loop is not None:
             self.complaints += self._loop.complaints
         self.process = self._loop = None
