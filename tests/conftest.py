@@ -110,6 +110,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 _GROUPS = {"tests/worker/": "workers", "tests/dead_letters/": "workers", "tests/faults/": "faults"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Pure tests first: they take seconds, and what they find needs no broker to understand.
 

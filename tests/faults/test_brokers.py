@@ -117,9 +117,8 @@ def fill(filler: Path) -> None:
                     file.write(b"\0" * size)
 
 
-@pytest.mark.parametrize(
-    "guarantee", [pytest.param("effectively_once", marks=pytest.mark.long), "exactly_once"]
-)
+@pytest.mark.long
+@BOTH
 def test_brokers_are_restarted_one_after_the_other(
     three_brokers: Cluster, scenario: Begin, guarantee: str
 ) -> None:
@@ -135,6 +134,7 @@ def test_brokers_are_restarted_one_after_the_other(
     one.end()
 
 
+@pytest.mark.long
 def test_half_a_minute_without_an_answer_is_waited_for(
     three_brokers: Cluster, scenario: Begin
 ) -> None:

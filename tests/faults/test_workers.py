@@ -90,7 +90,9 @@ def everything_at_once(
     one.end()
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "guarantee", ["effectively_once", pytest.param("exactly_once", marks=pytest.mark.long)]
+)
 def test_a_minute_of_everything_at_once(
     three_brokers: Cluster, scenario: Begin, guarantee: str
 ) -> None:
