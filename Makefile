@@ -14,7 +14,7 @@ UV = $$(command -v uv || echo $(BIN)/uv)
 
 # Tests run in three processes, since those with real parts mostly wait; tests/conftest.py says which
 # stay together.
-SHARED_OUT := -n 3 --dist loadgroup
+SHARED_OUT := -n 3
 
 # Arguments for the verbs that take some, e.g. make demo ARGS="--days-per-second 0"
 ARGS ?=

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from streams.clickhouse import open_clickhouse
 from streams.embedded.apicurio import EmbeddedApicurio
@@ -28,6 +30,7 @@ settings.register_profile("usual", max_examples=100, **_ANY_PACE)
 settings.register_profile("deep", max_examples=2_000, **_ANY_PACE)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
+_ROOT = Path(__file__).parent.parent
 _BROKER = pytest.StashKey[EmbeddedKafka]()
 _LOG_LINES = 40
 
@@ -107,21 +110,37 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-_GROUPS = {"tests/worker/": "workers", "tests/dead_letters/": "workers", "tests/faults/": "faults"}
+_GROUPS = {"tests/worker/": "workers", "tests/faults/": "faults"}
+"""Those whose brokers are mistreated; all others with real parts are "parts"."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pure tests first: they take seconds, and what they find needs no broker to understand.
-
-    Where several processes share the tests, those with real parts stay in three of them, each with
-    a broker of its own: mostly they wait.
-    """
+    """Pure tests first: they take seconds, and what they find needs no broker to understand."""
     items.sort(key=lambda item: item.get_closest_marker("connected") is not None)
-    for item in items:
-        if item.get_closest_marker("connected") is not None:
-            place = "/".join(item.nodeid.split("/")[:2]) + "/"
-            item.add_marker(pytest.mark.xdist_group(_GROUPS.get(place, "parts")))
+
+
+class _SharedOut(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Where several processes share the tests, those with real parts stay in three of them, each
+    with a broker of its own: mostly they wait. xdist's own groups have no effect in pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return _group_of(file) or nodeid
+
+
+@cache
+def _group_of(file: str) -> str | None:
+    """Where the tests of a file stay together; None: anywhere, one by one."""
+    if "pytest.mark.connected" not in (_ROOT / file).read_text(encoding="utf-8"):
+        return None
+    return next((group for place, group in _GROUPS.items() if file.startswith(place)), "parts")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _SharedOut:
+    """How the tests are shared out over several processes."""
+    return _SharedOut(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
