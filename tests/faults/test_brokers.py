@@ -22,7 +22,9 @@ pytestmark = [pytest.mark.connected, pytest.mark.slow]
 BOTH = pytest.mark.parametrize("guarantee", ["effectively_once", "exactly_once"])
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "guarantee", [pytest.param("effectively_once", marks=pytest.mark.long), "exactly_once"]
+)
 def test_a_leader_is_killed_and_comes_back(
     three_brokers: Cluster, scenario: Begin, guarantee: str
 ) -> None:
@@ -56,9 +58,8 @@ def kill_and_start(one: Scenario, brokers: Cluster, node: Node) -> None:
     one.traffic.wait_for_answers()
 
 
-@pytest.mark.parametrize(
-    "guarantee", [pytest.param("effectively_once", marks=pytest.mark.long), "exactly_once"]
-)
+@pytest.mark.long
+@BOTH
 def test_too_few_replicas_are_waited_for(
     three_brokers: Cluster, scenario: Begin, guarantee: str
 ) -> None:
@@ -90,6 +91,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.long
 def test_a_brokers_disk_is_full(small_disk: Path, three_brokers: Cluster, scenario: Begin) -> None:
     """It gives up; the other two go on. With room again it comes back and catches up."""
     one = scenario(three_brokers, "effectively_once")
