@@ -29,8 +29,11 @@ transaction.state.log.replication.factor=3
 transaction.state.log.min.isr=2
 broker.session.timeout.ms=6000
 replica.lag.time.max.ms=5000
+initial.broker.registration.timeout.ms=300000
 """
-"""Of a property that is set twice the last counts. A broker that is gone is given up after 6 s."""
+"""Of a property that is set twice the last counts. A broker that is gone is given up after 6 s; one
+that comes may take its time on a busy machine.
+"""
 
 
 class Node(EmbeddedKafka):
