@@ -96,6 +96,23 @@ class CustomersMerged(Event, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
+class ParkedAccountRetried(Event, frozen=True, kw_only=True, gc=False):
+    """What waits behind an event that failed is to be applied, in order; the account goes on."""
+
+    customer_id: str
+    by: str
+    reason: str
+
+
+class ParkedEventDiscarded(Event, frozen=True, kw_only=True, gc=False):
+    """One of the events that wait with a parked account is not to be applied."""
+
+    customer_id: str
+    parked_event_id: str
+    by: str
+    reason: str
+
+
 # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -536,6 +553,8 @@ INCOMING: tuple[type[Event], ...] = (
     CustomerUnblocked,
     CreditGroupUpserted,
     CustomersMerged,
+    ParkedAccountRetried,
+    ParkedEventDiscarded,
     OrderPlaced,
     OrderChanged,
     OrderDelivered,

@@ -27,6 +27,7 @@ from agents.credit import (
     invoices,
     merging,
     orders,
+    parking,
     payments,
     seats,
     state,
@@ -55,6 +56,8 @@ from schemas.events import (
     FeedAdvanced,
     FxRatePublished,
     GroupExposureChanged,
+    ParkedAccountRetried,
+    ParkedEventDiscarded,
 )
 
 _HANDLERS: dict[type[Event], Callable[[Case, Any], None]] = {
@@ -82,6 +85,9 @@ _HANDLERS: dict[type[Event], Callable[[Case, Any], None]] = {
 }
 """Events of the journal that are not here concern other rooms."""
 
+_MOVES = (CustomersMerged, AccountMoved, AccountRecalled)
+"""With these an account goes somewhere else, or another one goes into it."""
+
 
 _DIRECT = Sent()
 
@@ -93,6 +99,10 @@ def reduce(
     order.
 
     `sent` tells how the event was forwarded here, if it was.
+
+    Raises:
+        AccountFailedError: the event cannot be applied to an account, for a reason that no rule
+            foresees; the ledger is not to be used as it is now.
     """
     kind = type(event)
     handler = _HANDLERS.get(kind)
@@ -100,16 +110,37 @@ def reduce(
     if handler is not None:
         account_id: str = event.customer_id  # type: ignore[attr-defined]  # every handled event has one
         account: state.Account | None = ledger.get(state.account_key(account_id))
+        if account is not None and account.parked and account.group_id == sent.group_id:
+            parking.keep(ledger, account_id, account, event, sent)
+            return effects
         if _is_elsewhere(ledger, event, sent, account, effects):
             return effects
-        if sent.aliases:
-            event = merging.renamed(ledger, account_id, event, sent.aliases)
-        case = Case(ledger, policies, account_id, event, today_of(ledger, event), effects)
-        case.begin()
-        case.age()
-        handler(case, event)
-        settle(case)
+        try:
+            if sent.aliases:
+                event = merging.renamed(ledger, account_id, event, sent.aliases)
+            case = Case(ledger, policies, account_id, event, today_of(ledger, event), effects)
+            case.begin()
+            case.age()
+            handler(case, event)
+            settle(case)
+        except Exception as error:
+            raise parking.AccountFailedError(account_id, event, error) from error
         return effects
+    if isinstance(event, _MOVES):
+        account_id = seats.customer_of(event)
+        account = ledger.get(state.account_key(account_id))
+        if account is not None and account.parked and account.group_id == sent.group_id:
+            parking.keep(ledger, account_id, account, event, sent)
+            return effects
+    _reduce_other(ledger, event, policies, sent, effects)
+    return effects
+
+
+def _reduce_other(
+    ledger: Ledger, event: Event, policies: PolicyBook, sent: Sent, effects: list[Effect]
+) -> None:
+    """Events of the whole partition, of groups, and of where accounts are kept."""
+    account: state.Account | None
     today = today_of(ledger, event)
     match event:
         case BusinessDayStarted():
@@ -139,7 +170,42 @@ def reduce(
                 effects += _late(waited, reduce(ledger, waited, policies, how))
         case AccountRecalled():
             seats.hand_back(ledger, policies, event, sent, today, effects)
-    return effects
+        case ParkedAccountRetried():
+            account = ledger.get(state.account_key(event.customer_id))
+            if not _is_elsewhere(ledger, event, sent, account, effects):
+                _go_on(ledger, event, policies, account, effects)
+        case ParkedEventDiscarded():
+            account = ledger.get(state.account_key(event.customer_id))
+            if not _is_elsewhere(ledger, event, sent, account, effects):
+                _discard(ledger, event, effects)
+
+
+def _go_on(
+    ledger: Ledger,
+    event: ParkedAccountRetried,
+    policies: PolicyBook,
+    account: state.Account | None,
+    effects: list[Effect],
+) -> None:
+    """Apply what has waited with a parked account, in its order, then what days and rates have
+    brought since. Nothing happens to an account that is not parked.
+    """
+    if account is None or not account.parked:
+        return
+    customer_id = event.customer_id
+    for _, waited, how in parking.let_go_on(ledger, customer_id, account):
+        effects += _late(waited, reduce(ledger, waited, policies, how))
+    _look_at(ledger, customer_id, event, policies, effects, rebuild_agenda=True)
+
+
+def _discard(ledger: Ledger, event: ParkedEventDiscarded, effects: list[Effect]) -> None:
+    """Refuse one of the events that wait with a parked account, with who and why."""
+    for key, waited, _ in parking.kept(ledger, event.customer_id):
+        if waited.event_id == event.parked_event_id:
+            ledger.delete(key)
+            detail = f"{type(waited).__name__} discarded by {event.by}: {event.reason}"
+            effects.append(Refusal("discarded", "event_id", detail, waited))
+            return
 
 
 def _is_elsewhere(
@@ -320,8 +386,8 @@ def _look_at_valued(
         if account_id in seen:
             continue
         account: state.Account | None = ledger.get(state.account_key(account_id))
-        if account is None:
-            continue  # it has moved
+        if account is None or account.parked:
+            continue  # it has moved, or stands still
         shown = AccountDay(ledger, policies, account_id, account, today)
         moved = shown.exposure() != account.shown or shown.limit_hangs_on_rates()
         if moved or account.held_orders:
@@ -335,20 +401,32 @@ def _look_at_valued(
 
 
 def _look_at(
-    ledger: Ledger, account_id: str, event: Event, policies: PolicyBook, effects: list[Effect]
+    ledger: Ledger,
+    account_id: str,
+    event: Event,
+    policies: PolicyBook,
+    effects: list[Effect],
+    *,
+    rebuild_agenda: bool = False,
 ) -> None:
     """Have an account follow an event that is not its own."""
-    if ledger.get(state.account_key(account_id)) is None:
-        return  # it has moved
+    account: state.Account | None = ledger.get(state.account_key(account_id))
+    if account is None or account.parked:
+        return  # it has moved, or stands still
     own_effects: list[Effect] = []
-    case = Case(ledger, policies, account_id, event, today_of(ledger, event), own_effects)
-    case.begin()
-    case.age()
-    for order_id in case.orders_to_look_at():
-        look_again(case, order_id)
-    if isinstance(event, BusinessDayStarted):
-        warn_of_breach(case)
-    settle(case)
+    try:
+        case = Case(ledger, policies, account_id, event, today_of(ledger, event), own_effects)
+        case.begin()
+        case.age()
+        if rebuild_agenda:
+            case.rebuild_agenda()
+        for order_id in case.orders_to_look_at():
+            look_again(case, order_id)
+        if isinstance(event, BusinessDayStarted):
+            warn_of_breach(case)
+        settle(case)
+    except Exception as error:
+        raise parking.AccountFailedError(account_id, event, error) from error
     effects.extend(own_effects)
 
 

@@ -61,6 +61,8 @@ def _recheck_members(group: GroupBooks, effects: list[Effect], cases: dict[str, 
                 group.ledger, group.policies, customer_id, group.event, group.today, effects, group
             )
             case.refresh()
+        if case.account.parked:
+            continue
         order: state.Order = group.ledger.get(state.order_key(customer_id, order_id))
         own = waiting.setdefault(customer_id, Waiting(case))
         if not hold_reasons(case, order_id, order, own, waiting_in_group):

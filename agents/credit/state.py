@@ -166,6 +166,10 @@ class Account(Record):
     limit_decided_at: Instant = -(2**63)
     """When a standing limit was last decided on; a master record only repeats what it is."""
     counting: Counting = msgspec.field(default_factory=Counting)
+    parked: int = 0
+    """1 and the number of events that came since one of them failed; 0: the account goes on."""
+    parked_because: str = ""
+    """Which event failed, and how."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless a standing limit was decided on
@@ -485,6 +489,24 @@ def waiting_range(customer_id: str) -> tuple[str, str]:
     return f"{customer_id}\0w", f"{customer_id}\0x"
 
 
+def kept_key(account_id: str, number: int) -> str:
+    """An event that waits with a parked account."""
+    return f"{account_id}\0k{number:012d}"
+
+
+def kept_range(account_id: str) -> tuple[str, str]:
+    return f"{account_id}\0k", f"{account_id}\0l"
+
+
+def parked_key(account_id: str) -> str:
+    """An account of the partition that is parked."""
+    return f"\0p{account_id}"
+
+
+def parked_range() -> tuple[str, str]:
+    return "\0p", "\0q"
+
+
 def group_key(group_id: str) -> str:
     return group_id + "\0G"
 
@@ -620,6 +642,7 @@ _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "t": msgspec.msgpack.Decoder(bool),
     "s": msgspec.msgpack.Decoder(Seat),
     "w": msgspec.msgpack.Decoder(tuple[str, dict[str, Any], list[str]]),
+    "k": msgspec.msgpack.Decoder(tuple[str, dict[str, Any], str, list[str]]),
     "G": msgspec.msgpack.Decoder(Group),
     "M": msgspec.msgpack.Decoder(bool),
     "H": msgspec.msgpack.Decoder(bool),
@@ -634,6 +657,7 @@ _PARTITION_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "C": msgspec.msgpack.Decoder(bool),
     "g": msgspec.msgpack.Decoder(bool),
     "x": msgspec.msgpack.Decoder(list[str]),
+    "p": msgspec.msgpack.Decoder(bool),
 }
 
 
