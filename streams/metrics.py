@@ -62,6 +62,11 @@ class Metrics:
         self.dead_letters = Counter(
             "headroom_dead_letters_total", "Events refused", ["reason"], registry=self.registry
         )
+        self.parked_accounts = Gauge(
+            "headroom_parked_accounts",
+            "Accounts of this worker's partitions that stand still behind an event that failed",
+            registry=self.registry,
+        )
         self.consumer_lag_seconds = Gauge(
             "headroom_consumer_lag_seconds",
             "Age of the last record taken in, while there are more; 0 when there are none",

@@ -5,6 +5,9 @@ The rules are in `agents.credit.rules`. This file binds them to their topics.
 
 from __future__ import annotations
 
+import logging
+import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,8 +18,10 @@ from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
 from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched, Sent, Standing
+from agents.credit.failures import Failures
+from agents.credit.parking import AccountFailedError, parked_in
 from agents.credit.portfolio import Portfolio
-from agents.credit.rules import figures, group_figures, has_figures, reduce
+from agents.credit.rules import figures, group_figures, has_figures
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import (
     BY_NAME,
@@ -38,6 +43,8 @@ from streams.fast_lane.outlet import Outgoing
 from streams.fast_lane.partition import Batch
 from streams.fast_lane.store import PartitionStore
 from streams.metrics import Metrics
+
+logger = logging.getLogger(__name__)
 
 
 def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
@@ -64,9 +71,14 @@ def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
 
     if wiring.settings.clock == "wall":
         announce_business_days(app, wiring, codec, lane.outlet)
-    wiring.metrics.before_scrape.append(
-        lambda: portfolio.show(partition.store for partition in lane.lane.partitions)
-    )
+
+    def show() -> None:
+        stores = [partition.store for partition in lane.lane.partitions]
+        portfolio.show(stores)
+        parked = sum(len(parked_in(store)) for store in stores)
+        wiring.metrics.parked_accounts.set(parked)
+
+    wiring.metrics.before_scrape.append(show)
     return member("credit", app, lane)
 
 
@@ -79,6 +91,9 @@ _GROUP = "\0"
 """Before the id of a group among the keys that were touched; no customer's id begins so."""
 _NOTHING = Standing("", 0, 0)
 _DIRECT = Sent()
+_PARKED_PER_MINUTE_MAX = 20
+"""More is no fault of single accounts but one of this release, or of its machine."""
+_MINUTE = 60.0
 _decode_seat = msgspec.json.Decoder(Sent).decode
 
 
@@ -96,6 +111,8 @@ class CreditDesk:
         self._codec = codec
         self._journal = journal
         self._policy = policy
+        self._failures = Failures()
+        self._failed_at: deque[float] = deque(maxlen=_PARKED_PER_MINUTE_MAX)
         self._portfolio = portfolio
         self._headers = headers_of("credit")
         self._topics = {kind: topic_of(name) for name, kind in BY_NAME.items()}
@@ -105,7 +122,10 @@ class CreditDesk:
         self._refused = metrics.tally(metrics.dead_letters)
 
     def decide(self, batch: Batch) -> None:
-        """Fold journal records into the state, one after the other; what follows leaves at once."""
+        """Fold journal records into the state, one after the other; what follows leaves at once.
+
+        Raises `FailedAgainError` and `AccountFailedError` when no account is at fault alone.
+        """
         ledger = batch.ledger
         totals = self._portfolio.totals(ledger)
         decode, policy, events = self._codec.decode, self._policy, self._events
@@ -123,8 +143,14 @@ class CreditDesk:
             sent = _DIRECT
             if headers and headers[-1][0] == SEAT:
                 sent = _decode_seat(headers[-1][1] or b"")
+            try:
+                place = (record.partition, record.offset)
+                effects = self._failures.reduce(place, ledger, event, policy, sent)
+            except AccountFailedError as error:
+                self._begin_again(batch, record, error)
+                return
             forwarded = 0
-            for effect in reduce(ledger, event, policy, sent):
+            for effect in effects:
                 match effect:
                     case AccountTouched():
                         totals.move(effect.before, effect.after)
@@ -171,6 +197,19 @@ class CreditDesk:
         self._portfolio.save(store)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _begin_again(self, batch: Batch, record: Record, error: AccountFailedError) -> None:
+        """Have the step thrown away; when the record is come to again its account is parked."""
+        now = time.monotonic()
+        if len(self._failed_at) == _PARKED_PER_MINUTE_MAX and now - self._failed_at[0] < _MINUTE:
+            raise error
+        self._failed_at.append(now)
+        logger.error(
+            "%s-%s@%s: account %r is parked: %s",
+            *(record.topic, record.partition, record.offset, error.account_id, error),
+            exc_info=error.__cause__,
+        )
+        batch.abandon(f"account {error.account_id!r} failed")
 
     def _refuse(
         self,

@@ -29,7 +29,9 @@ class AccountFailedError(HeadroomError):
     """
 
     def __init__(self, account_id: str, event: Event, cause: Exception) -> None:
-        super().__init__(f"{type(event).__name__} {event.event_id!r} failed: {cause!r}")
+        super().__init__(
+            f"{type(event).__name__} {event.event_id!r}: {type(cause).__name__}: {cause}"
+        )
         self.account_id = account_id
 
 
@@ -65,6 +67,12 @@ def kept(ledger: Ledger, account_id: str) -> Iterator[Kept]:
     for key, (name, fields, group_id, aliases) in list(ledger.scan(*state.kept_range(account_id))):
         event = msgspec.convert(fields, BY_NAME[name])
         yield Kept(key, event, Sent(group_id, tuple(aliases)))
+
+
+def parked_in(ledger: Ledger) -> list[str]:
+    """The accounts of a partition that stand still."""
+    start, end = state.parked_range()
+    return [key[len(start) :] for key, _ in ledger.scan(start, end)]
 
 
 def let_go_on(ledger: Ledger, account_id: str, account: state.Account) -> list[Kept]:

@@ -112,28 +112,48 @@ def reduce(
         account: state.Account | None = ledger.get(state.account_key(account_id))
         if account is not None and account.parked and account.group_id == sent.group_id:
             parking.keep(ledger, account_id, account, event, sent)
-            return effects
-        if _is_elsewhere(ledger, event, sent, account, effects):
-            return effects
-        try:
-            if sent.aliases:
-                event = merging.renamed(ledger, account_id, event, sent.aliases)
-            case = Case(ledger, policies, account_id, event, today_of(ledger, event), effects)
-            case.begin()
-            case.age()
-            handler(case, event)
-            settle(case)
-        except Exception as error:
-            raise parking.AccountFailedError(account_id, event, error) from error
-        return effects
-    if isinstance(event, _MOVES):
-        account_id = seats.customer_of(event)
-        account = ledger.get(state.account_key(account_id))
+        elif not _is_elsewhere(ledger, event, sent, account, effects):
+            _apply(ledger, account_id, handler, event, policies, sent, effects)
+    elif not isinstance(event, _MOVES) or not _is_kept(ledger, event, sent):
+        _reduce_other(ledger, event, policies, sent, effects)
+    return effects
+
+
+def _apply(
+    ledger: Ledger,
+    account_id: str,
+    handler: Callable[[Case, Any], None],
+    event: Event,
+    policies: PolicyBook,
+    sent: Sent,
+    effects: list[Effect],
+) -> None:
+    """Have an account follow an event of its own."""
+    try:
+        if sent.aliases:
+            event = merging.renamed(ledger, account_id, event, sent.aliases)
+        case = Case(ledger, policies, account_id, event, today_of(ledger, event), effects)
+        case.begin()
+        case.age()
+        handler(case, event)
+        settle(case)
+    except Exception as error:
+        raise parking.AccountFailedError(account_id, event, error) from error
+
+
+def _is_kept(ledger: Ledger, event: Event, sent: Sent) -> bool:
+    """Whether an account is to go to, or to come from, one that is parked here; then the event
+    waits with that one.
+    """
+    names = [seats.customer_of(event)]
+    if isinstance(event, CustomersMerged) and sent.group_id:
+        names.append(event.customer_id)  # within a group the accounts are merged at once
+    for account_id in names:
+        account: state.Account | None = ledger.get(state.account_key(account_id))
         if account is not None and account.parked and account.group_id == sent.group_id:
             parking.keep(ledger, account_id, account, event, sent)
-            return effects
-    _reduce_other(ledger, event, policies, sent, effects)
-    return effects
+            return True
+    return False
 
 
 def _reduce_other(
@@ -160,11 +180,7 @@ def _reduce_other(
         case AccountMoved(into_customer_id=str(survivor)):
             account = ledger.get(state.account_key(survivor))
             if not _is_elsewhere(ledger, event, sent, account, effects):
-                case = Case(ledger, policies, survivor, event, today, effects)
-                case.begin()
-                case.age()
-                merging.absorb(case, event)
-                settle(case)
+                _apply(ledger, survivor, merging.absorb, event, policies, _DIRECT, effects)
         case AccountMoved():
             for waited, how in seats.take_in(ledger, policies, event, sent, today, effects):
                 effects += _late(waited, reduce(ledger, waited, policies, how))

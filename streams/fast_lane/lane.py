@@ -28,7 +28,7 @@ from streams.fast_lane.assignment import Share
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Fetched
 from streams.fast_lane.membership import Membership, Standing
-from streams.fast_lane.partition import Batch, Partition, unseen
+from streams.fast_lane.partition import Batch, Partition, StepAbandonedError, unseen
 from streams.fast_lane.restore import OpeningAbandonedError
 from streams.fast_lane.transaction import CommitError, FencedError
 from streams.fast_lane.transport import BatchTransport, let_read_again
@@ -136,7 +136,11 @@ class Lane:
                 at += len(step)
                 end = fetched.end if at == len(records) else step[-1].offset + 1
                 started = time.perf_counter()
-                yield partition.begin(step)
+                batch = partition.begin(step)
+                yield batch
+                if batch.abandoned is not None:
+                    self._begin_again(partition, batch.abandoned)
+                    break
                 partition.last_record_at = step[-1].timestamp / 1000
                 partition.finish(end, sum(256 + len(record.value or b"") for record in step))
                 self._pace(len(step), time.perf_counter() - started)
@@ -376,7 +380,7 @@ class Lane:
     async def _commit(self, partition: Partition) -> None:
         try:
             seconds = await partition.commit()
-        except (CommitError, FencedError) as error:
+        except (CommitError, FencedError, StepAbandonedError) as error:
             self._begin_again(partition, error)
             return
         finally:
@@ -384,7 +388,7 @@ class Lane:
         if seconds is not None:
             self._metrics.commit_seconds.observe(seconds)
 
-    def _begin_again(self, partition: Partition, error: CommitError | FencedError) -> None:
+    def _begin_again(self, partition: Partition, error: Exception) -> None:
         """Throw away what is not known to be committed, and go on from what is: a new producer,
         the state as it was committed last, the records since then once more. Whether the partition
         is still ours is for the group to say (`_may_open`): the brokers fence too, when a

@@ -49,6 +49,10 @@ class GapError(HeadroomError):
     """Records of the log did not reach the agent."""
 
 
+class StepAbandonedError(HeadroomError):
+    """The agent could not apply a step; the state is in between and must not be committed."""
+
+
 class Batch:
     """One step: consecutive records of a partition, none of which is in the state yet.
 
@@ -57,11 +61,12 @@ class Batch:
     not at all.
     """
 
-    __slots__ = ("_partition", "records")
+    __slots__ = ("_partition", "abandoned", "records")
 
     def __init__(self, partition: Partition, records: Sequence[Record]) -> None:
         self._partition = partition
         self.records = records
+        self.abandoned: StepAbandonedError | None = None
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
@@ -90,6 +95,14 @@ class Batch:
     def close_the_books(self) -> None:
         """Say now what is said once per commit, with the figures as they are."""
         self._partition.close_the_books()
+
+    def abandon(self, why: str) -> None:
+        """Have all thrown away that was not committed, this step too, and its records come again.
+        Nothing that the step published leaves.
+        """
+        tp = self._partition.tp
+        self.abandoned = StepAbandonedError(f"{tp.topic}-{tp.partition}: {why}")
+        self._partition.abandon(self.abandoned)
 
 
 class Partition(Protocol):
@@ -126,6 +139,8 @@ class Partition(Protocol):
     def forward(self, outgoing: Outgoing, *, moves: bool) -> None: ...
 
     def close_the_books(self) -> None: ...
+
+    def abandon(self, error: StepAbandonedError) -> None: ...
 
     async def commit(self) -> float | None: ...
 
@@ -173,16 +188,22 @@ class _Steps:
         # One by one, each would make a request to the brokers of its own.
         self._outbox.append(outgoing)
 
+    def abandon(self, error: StepAbandonedError) -> None:
+        """The step is not to be finished: nothing is committed or sent from here any more."""
+        self._outbox.clear()
+        self._failed = error
+        self.stepping = False
+
     @asynccontextmanager
     async def _one_commit(self) -> AsyncIterator[None]:
         """One at a time, between two steps, and none behind one that failed: its offset would pass
         over what that one held. Who asks for another hears why the first one failed.
         """
         async with self._committing:
+            while self.stepping and self._failed is None:  # noqa: ASYNC110  next turn, as a rule
+                await asyncio.sleep(0)
             if self._failed is not None:
                 raise self._failed
-            while self.stepping:  # noqa: ASYNC110  next turn of the loop, as a rule
-                await asyncio.sleep(0)
             try:
                 yield
             except Exception as error:
@@ -311,7 +332,7 @@ class LedgerPartition(_Steps):
     def _let_forwards_go(self) -> None:
         """A commit took along what they waited for, unless more moves by now."""
         self._moves_committing = False
-        if self._moves_waiting:
+        if self._moves_waiting or self._failed is not None:
             return
         self._outbox += self._forwards
         self._forwards.clear()

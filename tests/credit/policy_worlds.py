@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from agents.core.policy_text import parse_policy
 from schemas.dates import format_day
 from schemas.events import Day
 
-_SHIPPED = (Path("/work/main/agents") / "policy" / "default.toml").read_text(encoding="utf-8")
+_SHIPPED = files("agents").joinpath("policy", "default.toml").read_text("utf-8")
 
 Setting = tuple[str, str]
 """Where it stands, "section.key", and what it says, as TOML."""

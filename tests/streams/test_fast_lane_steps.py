@@ -16,7 +16,13 @@ from faust.types import TP
 
 from streams.fast_lane.fetch import Fetched
 from streams.fast_lane.outlet import Flight, Outgoing
-from streams.fast_lane.partition import GapError, LedgerPartition, PassPartition, unseen
+from streams.fast_lane.partition import (
+    GapError,
+    LedgerPartition,
+    PassPartition,
+    StepAbandonedError,
+    unseen,
+)
 from streams.fast_lane.store import Memory, PartitionStore
 from streams.fast_lane.transaction import CommitError
 
@@ -275,6 +281,56 @@ def test_a_second_account_that_leaves_during_a_commit_goes_with_the_next(
         (101, [b"first"]),
         (102, [b"1", b"second", b"2"]),
     ]
+
+
+def test_nothing_of_an_abandoned_step_leaves(partition: LedgerPartition) -> None:
+    """Neither when it is abandoned nor when the commit ends that was under way; who commits next
+    hears of it.
+    """
+    guarantee: Any = partition._guarantee
+    moved = Outgoing("journal", b"A", b"moved", [])
+
+    async def story() -> None:
+        partition.begin([record(100)]).forward(moved, moves=True)
+        partition.finish(101, 10)
+        guarantee.hold = threading.Event()
+        committing = asyncio.create_task(partition.commit())
+        await asyncio.sleep(0.02)
+        batch = partition.begin([record(101)])
+        batch.ledger.put("A", b"half")
+        batch.publish(Outgoing("out", b"A", b"", []))
+        batch.forward(Outgoing("journal", b"A", b"behind", []), moves=False)
+        waiting = asyncio.create_task(partition.commit())
+        batch.abandon("it failed")
+        guarantee.hold.set()
+        await committing
+        with pytest.raises(StepAbandonedError, match="journal-0: it failed"):
+            await waiting
+        with pytest.raises(StepAbandonedError):
+            await partition.commit()
+
+    asyncio.run(story())
+    assert guarantee.sent == []
+    assert [(end, latest) for end, latest in guarantee.commits] == [(101, [moved])]
+
+
+def test_a_commit_that_waits_for_a_step_does_not_follow_when_it_is_abandoned(
+    partition: LedgerPartition,
+) -> None:
+    guarantee: Any = partition._guarantee
+
+    async def story() -> None:
+        partition.begin([record(100)])
+        partition.finish(101, 10)
+        batch = partition.begin([record(101)])
+        waiting = asyncio.create_task(partition.commit())
+        await asyncio.sleep(0.02)
+        batch.abandon("it failed")
+        with pytest.raises(StepAbandonedError):
+            await waiting
+
+    asyncio.run(story())
+    assert guarantee.commits == []
 
 
 def test_what_is_under_way_counts_until_it_is_committed(partition: LedgerPartition) -> None:
