@@ -7,7 +7,7 @@ binds, commits and restores them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -23,8 +23,9 @@ from agents.credit.effects import (
     Sent,
     Standing,
 )
+from agents.credit.failures import Failures
+from agents.credit.parking import AccountFailedError
 from agents.credit.portfolio import NOTE, Totals
-from agents.credit.rules import reduce
 from agents.reconcile.expected import ExpectedFigures
 from schemas.events import BusinessDayStarted, Event, FxRatePublished
 from streams.cloud_events import SEAT
@@ -57,16 +58,33 @@ class Recomputation:
         self.figures = figures
         self._codec = codec
         self._policies = policies
+        self._failures = Failures()
         self._totals = Totals()
-        self._unwritten = 0
+        self._totals_written = Totals()
+        self._unwritten: list[Record] = []
 
-    def apply(self, record: Record) -> Iterator[Any]:
-        """Fold one record; yields what goes out because of it, in order. Consume all of it."""
-        yield from self._apply(record)
-        self.store.advance(record.offset + 1)
-        self._unwritten += 1
-        if self._unwritten >= _RECORDS_PER_WRITE:
+    def apply(self, record: Record) -> list[Any]:
+        """Fold one record; what goes out because of it, in order. An account on which the rules
+        fail is parked, as a worker does.
+        """
+        self._unwritten.append(record)
+        while True:
+            try:
+                said = self._apply(record)
+            except AccountFailedError:
+                self._go_back()
+            else:
+                break
+        if len(self._unwritten) >= _RECORDS_PER_WRITE:
             self.write()
+        return said
+
+    def _go_back(self) -> None:
+        """To what was written last, and from there to just before the last record again."""
+        self.store.roll_back()
+        self._totals = deepcopy(self._totals_written)
+        for record in self._unwritten[:-1]:
+            self._apply(record)
 
     def stand_at(self, offset: int) -> None:
         """All before this offset has been applied: put the state on disk as a commit would."""
@@ -82,16 +100,22 @@ class Recomputation:
         self.store.write(snapshot.changes, changelog_offset=0, now=time.time())
         self.store.settle()
         self.store.trim()
-        self._unwritten = 0
+        self._totals_written = deepcopy(self._totals)
+        self._unwritten.clear()
 
-    def _apply(self, record: Record) -> Iterator[Any]:
+    def _apply(self, record: Record) -> list[Any]:
+        said = self._reduce(record)
+        self.store.advance(record.offset + 1)
+        return said
+
+    def _reduce(self, record: Record) -> list[Any]:
         origin = origin_of(record)
         if origin is not None and self.store.is_repeat(*origin):
-            return
+            return []
         try:
             event = self._codec.decode(record.value)
         except InvalidMessage:
-            return
+            return []
         sent = _DIRECT
         if record.headers and record.headers[-1][0] == SEAT:
             sent = _decode_sent(record.headers[-1][1] or b"")
@@ -99,10 +123,9 @@ class Recomputation:
             self.figures.close(self.store)
         elif isinstance(event, FxRatePublished):
             self.figures.rate_moves(self.store)
-        for effect in reduce(self.store, event, self._policies, sent):
-            said = self._follow(effect)
-            if said is not None:
-                yield said
+        place = (record.partition, record.offset)
+        effects = self._failures.reduce(place, self.store, event, self._policies, sent)
+        return [said for effect in effects if (said := self._follow(effect)) is not None]
 
     def _follow(self, effect: Effect) -> Event | Refusal | Forward | None:
         match effect:

@@ -153,8 +153,7 @@ class Reconciliation:
             yield Note(f"{name}: the live state stands at {at}, the journal ends at {reader.end}")
         while waiting is not None:
             figures.note_later(store)
-            for _ in recomputation.apply(waiting):
-                pass  # what goes out is not compared
+            recomputation.apply(waiting)  # what goes out is not compared
             figures.note_later(store)
             waiting = next(records, None)
         for key, contents in figures.later.items():
@@ -207,6 +206,5 @@ def _up_to(records: Iterator[Record], end: int, recomputation: Recomputation) ->
     for record in records:
         if record.offset >= end:
             return record
-        for _ in recomputation.apply(record):
-            pass  # what goes out is not compared
+        recomputation.apply(record)  # what goes out is not compared
     return None

@@ -25,6 +25,7 @@ _OF_ACCOUNT = {
     "t": "orders to look at again, order",
     "s": "where the account is kept",
     "w": "waiting event",
+    "k": "event that waits with a parked account",
     "G": "group",
     "M": "index of members, customer",
     "H": "group's index of held orders, order",
@@ -38,6 +39,7 @@ _OF_PARTITION = {
     "C": "index of groups by currency",
     "g": "agenda",
     "x": "documents to forget",
+    "p": "parked account",
 }
 NOTHING = "nothing"
 

@@ -333,6 +333,20 @@ class PartitionStore:
         self._live.clear()
         self._load_plumbing()
 
+    def roll_back(self) -> None:
+        """Forget all that changed since the last snapshot. It must have been written and settled.
+
+        Raises `RuntimeError` when it was not.
+        """
+        if self._writing:
+            raise RuntimeError("a snapshot is still being written")
+        self._dirty.clear()
+        self._unsaved.clear()
+        self._unsaved_unsorted.clear()
+        self._dirty_origins.clear()
+        self._notes.clear()
+        self.reload()
+
     def wipe(self) -> None:
         """Throw the directory away and begin with an empty one."""
         self._db.close()

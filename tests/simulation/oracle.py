@@ -22,10 +22,12 @@ from agents.credit.effects import (
     Sent,
     Standing,
 )
+from agents.credit.failures import Failures
+from agents.credit.parking import AccountFailedError, kept, parked_in
 from agents.credit.portfolio import Totals
-from agents.credit.rules import figures, group_figures, has_figures, reduce
+from agents.credit.rules import figures, group_figures, has_figures
 from schemas.catalogue import topic_of
-from schemas.events import BusinessDayStarted, Event
+from schemas.events import BusinessDayStarted, Event, OrderPlaced
 from streams.cloud_events import ORIGIN, SEAT
 from streams.codec import Codec
 
@@ -51,6 +53,8 @@ class Said:
     """
     forwards: list[bytes] = field(default_factory=list)
     refusals: int = 0
+    undecided: set[str] = field(default_factory=set)
+    """Orders that wait with a parked account, or were discarded there."""
     totals: Totals = field(default_factory=Totals)
     origins: dict[str, int] = field(default_factory=dict)
     """The last of each origin's partition."""
@@ -76,8 +80,19 @@ def without_repeats(journal: Sequence[Written]) -> list[Written]:
 
 def replay(journal: Sequence[Written], codec: Codec, policy: PolicyBook) -> Said:
     """What the rules say to one partition's records, repeats left out."""
+    failures = Failures()
+    while True:
+        try:
+            return _replay(without_repeats(journal), codec, policy, failures)
+        except AccountFailedError:
+            continue  # come to again, it is parked
+
+
+def _replay(
+    journal: Sequence[Written], codec: Codec, policy: PolicyBook, failures: Failures
+) -> Said:
     ledger, said = MemoryLedger(), Said()
-    for record in without_repeats(journal):
+    for place, record in enumerate(journal):
         event = codec.decode(record.value)
         source, _, offset = (header(record, ORIGIN) or b"").decode().rpartition(":")
         if source:
@@ -86,7 +101,8 @@ def replay(journal: Sequence[Written], codec: Codec, policy: PolicyBook) -> Said
         touched: dict[Key, bool] = {}
         if isinstance(event, BusinessDayStarted):
             touched.update(dict.fromkeys(said.figures, False))
-        for effect in reduce(ledger, event, policy, Sent() if seat is None else _decode_seat(seat)):
+        sent = Sent() if seat is None else _decode_seat(seat)
+        for effect in failures.reduce((0, place), ledger, event, policy, sent):
             match effect:
                 case AccountTouched():
                     said.totals.move(effect.before, effect.after)
@@ -100,6 +116,8 @@ def replay(journal: Sequence[Written], codec: Codec, policy: PolicyBook) -> Said
                     said.forwards.append(codec.encode(effect.event))
                 case Refusal():
                     said.refusals += 1
+                    if isinstance(effect.event, OrderPlaced) and effect.reason == "discarded":
+                        said.undecided.add(effect.event.order_id)
                 case _:
                     key = (topic_of(type(effect).__name__), effect.customer_id.encode())
                     said.events.setdefault(key, []).append(codec.encode(effect))
@@ -113,6 +131,9 @@ def replay(journal: Sequence[Written], codec: Codec, policy: PolicyBook) -> Said
             value = codec.encode(figure)
             said.figures.setdefault(key, []).append(value)
             said.last_figures[key].append(value)
+    for account_id in parked_in(ledger):
+        waiting = [one.event for one in kept(ledger, account_id)]
+        said.undecided |= {one.order_id for one in waiting if isinstance(one, OrderPlaced)}
     said.state = {
         key.encode(): state.encode(key, value) for key, value in ledger.scan("", chr(0x10FFFF))
     }

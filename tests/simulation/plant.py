@@ -18,13 +18,17 @@ from simulation.disk import Disks, ReadOptions, Where, WriteBatch
 from simulation.group import Group
 from simulation.network import Network
 from simulation.producer import Producer
+from simulation.senders import POISON
 from simulation.threads import Queues, Threading, Time
 from simulation.world import Gone, Process, World
 
 import agents.credit.agent
+import agents.credit.rules
 import agents.intake.agent
 import streams.app
 import streams.kafka_client
+from agents.credit.case import Case
+from schemas.events import OrderPlaced
 from streams.app import Wiring
 from streams.fast_lane import (
     commit,
@@ -71,6 +75,16 @@ _SHORTER = 3
 """All limits of time are a third of what they are, that of the session too: the same happens in a
 third of the steps.
 """
+
+
+_HANDLERS = agents.credit.rules._HANDLERS
+
+
+def _order_placed(case: Case, event: OrderPlaced) -> None:
+    """The rule of a release that fails on some orders, when it has changed the account."""
+    _HANDLERS[OrderPlaced](case, event)
+    if event.amount == POISON:
+        raise ZeroDivisionError("a fault of this release")
 
 
 class Plant:
@@ -145,6 +159,8 @@ class Plant:
         stand_ins: list[tuple[Any, str, Any]] = [
             *((module, "time", Time(self.world)) for module in _WITH_A_CLOCK),
             (streams.kafka_client, "time", Time(self.world)),
+            (agents.credit.agent, "time", Time(self.world)),
+            (agents.credit.rules, "_HANDLERS", _HANDLERS | {OrderPlaced: _order_placed}),
             *((m, "threading", Threading(self.world)) for m in (fetch, outlet, standby)),
             (transaction, "threading", Threading(self.world)),
             (fetch, "queue", Queues(self.world)),

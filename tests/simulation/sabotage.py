@@ -15,6 +15,7 @@ import streams.app
 from streams.fast_lane.commit import ExactlyOnce
 from streams.fast_lane.lane import Lane
 from streams.fast_lane.outlet import Flight, Outgoing
+from streams.fast_lane.partition import Batch
 from streams.fast_lane.restore import Restored
 from streams.fast_lane.store import PartitionStore
 from streams.fast_lane.transaction import CommitError, FencedError, Transactions
@@ -89,3 +90,8 @@ def answers_beside_the_transaction() -> AbstractContextManager[Any]:
 def failed_commits_passed_over() -> AbstractContextManager[Any]:
     """A failed commit is passed over: the worker goes on with the partition as it is."""
     return patch.object(Lane, "_begin_again", lambda *_failed: None)
+
+
+def a_step_that_failed_counts() -> AbstractContextManager[Any]:
+    """What the rules began before they failed is committed, the rest of the step passed over."""
+    return patch.object(Batch, "abandon", lambda *_why: None)

@@ -8,6 +8,8 @@ import itertools
 from collections.abc import Iterator
 from random import Random
 
+import msgspec
+
 from schemas import events as ev
 from schemas.catalogue import topic_of
 from schemas.events import Event
@@ -16,6 +18,8 @@ FIRST_DAY = 20_514
 _AT = FIRST_DAY * 86_400_000_000
 _CUSTOMERS = 5
 _GROUP = "G-1"
+POISON = 13
+"""Of an order so high the rules fail in the simulated release."""
 
 
 def events(chance: Random, number: int) -> Iterator[Event]:
@@ -39,7 +43,7 @@ def events(chance: Random, number: int) -> Iterator[Event]:
             group_id=group_id,
         )
 
-    def order() -> Event:
+    def order() -> ev.OrderPlaced:
         event_id, at = common()
         orders.append(
             ev.OrderPlaced(
@@ -133,6 +137,34 @@ def events(chance: Random, number: int) -> Iterator[Event]:
             currency="EUR",
         )
 
+    def poison() -> Event:
+        poisoned.append(msgspec.structs.replace(order(), amount=POISON))
+        return poisoned[-1]
+
+    def retry() -> Event:
+        event_id, at = common()
+        return ev.ParkedAccountRetried(
+            event_id=event_id,
+            occurred_at=at,
+            customer_id=chance.choice(poisoned).customer_id,
+            by="ann",
+            reason="mended",
+        )
+
+    def discard() -> Event:
+        event_id, at = common()
+        parked = chance.choice(poisoned)
+        return ev.ParkedEventDiscarded(
+            event_id=event_id,
+            occurred_at=at,
+            customer_id=parked.customer_id,
+            parked_event_id=parked.event_id,
+            by="ann",
+            reason="not wanted",
+        )
+
+    poisoned: list[ev.OrderPlaced] = []
+    with_poison = chance.random() < 0.3
     customers = [f"C-{n}" for n in range(_CUSTOMERS)]
     with_group = chance.random() < 0.5
     for customer_id in customers:
@@ -142,6 +174,10 @@ def events(chance: Random, number: int) -> Iterator[Event]:
             (order, invoice, payment, cancellation, rate, refused), (60, 12, 18, 4, 1, 2)
         )[0]
         yield kind()
+        if with_poison and chance.random() < 0.04:
+            yield poison()
+        if poisoned and chance.random() < 0.1:
+            yield chance.choice((retry, discard))()
         if with_group and chance.random() < 0.04:
             yield group()
         if chance.random() < 0.03:

@@ -80,6 +80,7 @@ _SEEDS_TO_NOTICE = 150
         (sabotage.a_state_that_is_not_restored, "effectively_once"),
         (sabotage.answers_beside_the_transaction, "exactly_once"),
         (sabotage.failed_commits_passed_over, "exactly_once"),
+        (sabotage.a_step_that_failed_counts, "effectively_once"),
     ],
 )
 def test_a_broken_product_is_noticed(break_it: sabotage.Sabotage, guarantee: str) -> None:

@@ -126,6 +126,12 @@ class StoreAgainstDict(RuleBasedStateMachine):
         self.model = {key: list(value) for key, value in self.committed.items()}
         self.out = None
 
+    @rule()
+    def roll_back(self) -> None:
+        if self.out is None:
+            self.store.roll_back()
+            self.model = {key: list(value) for key, value in self.committed.items()}
+
     @invariant()
     def reads_like_the_model(self) -> None:
         for key in self.model:
@@ -188,6 +194,10 @@ def test_offsets_origins_and_notes_are_part_of_the_state(open_store: OpenStore) 
     store.set_note("portfolio", b"42")
     commit(store, 17)
     assert not store.is_repeat("orders@x:0", 6)  # not committed
+    store.set_note("portfolio", b"43")
+    store.roll_back()
+    assert (store.next_offset, store.note("portfolio")) == (17, b"42")
+    assert not store.is_repeat("orders@x:0", 6)
     store.close()
     again = open_store()
     assert (again.next_offset, again.changelog_offset, again.note("portfolio")) == (17, 17, b"42")
