@@ -48,9 +48,8 @@ def park(ledger: Ledger, account_id: str, because: str) -> None:
     account: state.Account = ledger.get(state.account_key(account_id)) or state.Account()
     if not account.parked:
         account.parked = 1
-        account.parked_because = because
         ledger.put(state.account_key(account_id), account)
-        ledger.put(state.parked_key(account_id), True)
+        ledger.put(state.parked_key(account_id), because)
 
 
 def keep(ledger: Ledger, account_id: str, account: state.Account, event: Event, sent: Sent) -> None:
@@ -69,10 +68,10 @@ def kept(ledger: Ledger, account_id: str) -> Iterator[Kept]:
         yield Kept(key, event, Sent(group_id, tuple(aliases)))
 
 
-def parked_in(ledger: Ledger) -> list[str]:
-    """The accounts of a partition that stand still."""
+def parked_in(ledger: Ledger) -> dict[str, str]:
+    """The accounts of a partition that stand still, each with which event failed, and how."""
     start, end = state.parked_range()
-    return [key[len(start) :] for key, _ in ledger.scan(start, end)]
+    return {key[len(start) :]: because for key, because in ledger.scan(start, end)}
 
 
 def let_go_on(ledger: Ledger, account_id: str, account: state.Account) -> list[Kept]:
@@ -81,7 +80,6 @@ def let_go_on(ledger: Ledger, account_id: str, account: state.Account) -> list[K
     for one in waited:
         ledger.delete(one.key)
     account.parked = 0
-    account.parked_because = ""
     ledger.put(state.account_key(account_id), account)
     ledger.delete(state.parked_key(account_id))
     return waited

@@ -168,8 +168,6 @@ class Account(Record):
     counting: Counting = msgspec.field(default_factory=Counting)
     parked: int = 0
     """1 and the number of events that came since one of them failed; 0: the account goes on."""
-    parked_because: str = ""
-    """Which event failed, and how."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless a standing limit was decided on
@@ -499,7 +497,7 @@ def kept_range(account_id: str) -> tuple[str, str]:
 
 
 def parked_key(account_id: str) -> str:
-    """An account of the partition that is parked."""
+    """An account of the partition that is parked: which event failed, and how."""
     return f"\0p{account_id}"
 
 
@@ -657,7 +655,7 @@ _PARTITION_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "C": msgspec.msgpack.Decoder(bool),
     "g": msgspec.msgpack.Decoder(bool),
     "x": msgspec.msgpack.Decoder(list[str]),
-    "p": msgspec.msgpack.Decoder(bool),
+    "p": msgspec.msgpack.Decoder(str),
 }
 
 

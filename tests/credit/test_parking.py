@@ -61,7 +61,7 @@ class Desk(Office):
 
     @property
     def parked(self) -> list[str]:
-        return parking.parked_in(self.ledger)
+        return list(parking.parked_in(self.ledger))
 
     def waiting(self, customer_id: str = CUSTOMER) -> list[str]:
         return [one.event.event_id for one in parking.kept(self.ledger, customer_id)]
@@ -136,8 +136,8 @@ def test_an_event_that_fails_parks_its_account_and_no_other(desk: Desk, journal:
     assert desk.parked == [CUSTOMER]
     assert desk.waiting() == ["e-1", "e-2"]
     assert desk.figures()[CUSTOMER].exposure == 400
-    account = desk.ledger.get(state.account_key(CUSTOMER))
-    assert account.parked_because == "OrderPlaced 'e-1': ZeroDivisionError: a fault of this release"
+    (because,) = parking.parked_in(desk.ledger).values()
+    assert because == "OrderPlaced 'e-1': ZeroDivisionError: a fault of this release"
 
 
 def test_what_waited_is_applied_in_its_order_once(desk: Desk, journal: Journal) -> None:

@@ -56,7 +56,7 @@ def test_what_failed_is_taken_back_and_parked(
             said = desk.apply(event)
             wanted = [one for one in said if isinstance(one, Event)]
             assert [one for one in second.apply(record) if isinstance(one, Event)] == wanted
-            parked.append(parking.parked_in(store))
+            parked.append(list(parking.parked_in(store)))
     second.stand_at(len(parked))
     assert parked[3:] == [[], *[[CUSTOMER]] * 6, [], []]
     found = {key: raw for key, raw in store.committed() if plumbing_of(key) is None}
