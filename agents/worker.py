@@ -138,7 +138,8 @@ class _Worker:
         waiting = [
             f"{m.name}: partitions are being restored" for m in self._members if not m.is_ready()
         ]
-        return [*waiting, *self._stuck(_STUCK_SECONDS)]
+        held = [f"{m.name}: stands still: {why}" for m in self._members for why in m.held()]
+        return [*waiting, *held, *self._stuck(_STUCK_SECONDS)]
 
     def _why_dead(self) -> Sequence[str]:
         return self._stuck(_DEAD_SECONDS)

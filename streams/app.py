@@ -161,7 +161,8 @@ def state_directory(settings: Settings, app_id: str) -> Path:
 class Member:
     """One agent of a worker: what the worker starts, asks and stops.
 
-    `stuck_for` tells the seconds that the oldest uncommitted record has waited. `stop` takes in no
+    `stuck_for` tells the seconds that the oldest uncommitted record has waited, `held` which
+    partitions stand still, and why. `stop` takes in no
     more and commits what was done, while the App still runs; `leave` then gives the place in the
     group up, unless it is to be kept; `close` follows when the App has stopped.
     """
@@ -170,6 +171,7 @@ class Member:
     app: faust.App
     is_ready: Callable[[], bool]
     stuck_for: Callable[[], float]
+    held: Callable[[], Collection[str]]
     stop: Callable[[], Awaitable[None]]
     leave: Callable[[], Awaitable[None]]
     close: Callable[[], object]
@@ -183,6 +185,7 @@ def member(name: str, app: faust.App, lane: PassLane | LedgerLane) -> Member:
         app,
         is_ready=inner.is_ready,
         stuck_for=inner.stuck_for,
+        held=inner.held,
         stop=inner.stop,
         leave=inner.membership.leave,
         close=lane.close,

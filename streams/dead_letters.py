@@ -1,16 +1,49 @@
-"""Refused records: the original bytes, and headers that say why and where they came from."""
+"""Refused records: the original bytes, and headers that say why and where they came from. What was
+done about one is written behind it, in the same partition.
+"""
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from typing import Literal
 
 from schemas.catalogue import DEAD_LETTERS
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Headers, Outgoing
-from streams.fast_lane.partition import origin_of
+from streams.fast_lane.partition import Batch, origin_of
 
 FaultClass = Literal["message", "rule"]
 """`message`: the bytes are no event. `rule`: they are one, and it breaks a rule of the business."""
+
+SETTLED = "headroom_settled"
+"""On a record that settles a dead letter: that one's offset, in the same partition."""
+DISCARDED = "discarded"
+"""Reason of an event that somebody took away from those that wait with a parked account."""
+_MINUTE = 60.0
+
+
+class DeadLetterCap:
+    """Counts each topic's dead letters, so that a mistake does not empty a topic into them: when
+    there are so many, most likely it is not the records that are wrong, but a release, here or at
+    the sender's.
+
+    Args:
+        per_minute: of one topic, at most.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._lately: dict[str, deque[float]] = {}
+
+    def count(self, batch: Batch, record: Record) -> None:
+        """One more; behind the last that the topic may have, its partition is held."""
+        topic, now = record.topic, time.monotonic()
+        lately = self._lately.setdefault(topic, deque(maxlen=self._per_minute))
+        lately.append(now)
+        if len(lately) == self._per_minute and now - lately[0] < _MINUTE:
+            why = f"{self._per_minute} records of {topic} went to the dead letters in a minute"
+            batch.hold(record, why)
 
 
 def dead_letter(record: Record, *, reason: str, fault_class: FaultClass, detail: str) -> Outgoing:
@@ -41,4 +74,25 @@ def dead_letter(record: Record, *, reason: str, fault_class: FaultClass, detail:
         record.value,
         [*record.headers, *ours],
         timestamp=max(record.timestamp, 0),
+    )
+
+
+Settled = Literal["retried", "discarded"]
+
+
+def settlement(
+    key: bytes | None, partition: int, offset: int, *, how: Settled, by: str, reason: str
+) -> Outgoing:
+    """That the dead letter at this place needs nobody any more, who says so, and why."""
+    return Outgoing(
+        DEAD_LETTERS,
+        key,
+        None,
+        [
+            (SETTLED, b"%d" % offset),
+            ("headroom_settled_how", how.encode()),
+            ("headroom_settled_by", by.encode()),
+            ("headroom_settled_reason", reason.encode()),
+        ],
+        partition,
     )

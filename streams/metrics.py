@@ -67,6 +67,12 @@ class Metrics:
             "Accounts of this worker's partitions that stand still behind an event that failed",
             registry=self.registry,
         )
+        self.held_partitions = Gauge(
+            "headroom_held_partitions",
+            "Partitions that stand still, since too much of them went to the dead letters",
+            ["group"],
+            registry=self.registry,
+        )
         self.consumer_lag_seconds = Gauge(
             "headroom_consumer_lag_seconds",
             "Age of the last record taken in, while there are more; 0 when there are none",

@@ -109,6 +109,10 @@ class Settings(BaseSettings):
         1 << 20, "Largest record that is decoded; a larger one goes to the dead letters", "bytes",
         ge=1024, le=1 << 30,
     )  # fmt: skip
+    dead_letters_per_minute: int = _setting(
+        1000, "Dead letters of one topic in a minute, per worker; the next has its partition stand "
+        "still until the worker starts anew", "records", ge=1, le=10_000_000,
+    )  # fmt: skip
     in_flight_bytes: int = _setting(
         64 << 20, "Records fetched and not yet committed, per worker, at most", "bytes",
         ge=1 << 20, le=1 << 36,

@@ -24,6 +24,7 @@ VERBS = {
     "simulate": "The rules on a file of events, without Kafka.",
     "explain": "Why an order was decided so, and what would release it.",
     "backtest": "What another policy would have decided, on the journal.",
+    "dlq": "Look at dead letters and parked accounts; retry or discard them.",
     "reconcile": "Compare the journal with live state and published figures.",
     "dunning": "What the law lets a creditor ask of somebody who pays late.",
     "policy": "Check a policy file; tell what changes from one to another.",

@@ -35,7 +35,11 @@ from schemas.events import (
 from streams.app import LedgerLane, Member, Wiring, batch_topic, build_app, member
 from streams.cloud_events import ORIGIN, SEAT, headers_of, place_of
 from streams.codec import Codec
-from streams.dead_letters import FaultClass, dead_letter
+from streams.dead_letters import (
+    DeadLetterCap,
+    FaultClass,
+    dead_letter,
+)
 from streams.errors import InvalidMessage
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import Record
@@ -52,7 +56,12 @@ def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
     app = build_app(wiring, "credit", has_leader=True, stateful=[JOURNAL])
     portfolio = Portfolio(wiring.metrics)
     desk = CreditDesk(
-        codec, policy, portfolio, wiring.metrics, f"{JOURNAL}@{wiring.topics[JOURNAL].id}"
+        codec,
+        policy,
+        portfolio,
+        wiring.metrics,
+        f"{JOURNAL}@{wiring.topics[JOURNAL].id}",
+        DeadLetterCap(wiring.settings.dead_letters_per_minute),
     )
     lane = LedgerLane(
         wiring,
@@ -107,6 +116,7 @@ class CreditDesk:
         portfolio: Portfolio,
         metrics: Metrics,
         journal: str,
+        cap: DeadLetterCap,
     ) -> None:
         self._codec = codec
         self._journal = journal
@@ -120,6 +130,7 @@ class CreditDesk:
         self._decided = metrics.tally(metrics.order_decisions)
         self._alerted = metrics.tally(metrics.limit_alerts)
         self._refused = metrics.tally(metrics.dead_letters)
+        self._cap = cap
 
     def decide(self, batch: Batch) -> None:
         """Fold journal records into the state, one after the other; what follows leaves at once.
@@ -219,6 +230,7 @@ class CreditDesk:
         fault_class: FaultClass,
         detail: str,
     ) -> None:
+        self._cap.count(batch, record)
         self._refused[reason,] += 1
         batch.publish(dead_letter(record, reason=reason, fault_class=fault_class, detail=detail))
 

@@ -6,7 +6,7 @@ repeats do no harm, stands in `streams.fast_lane.commit`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from agents.intake.rules import account_of, check
@@ -14,11 +14,16 @@ from schemas.catalogue import INPUT_TOPICS, JOURNAL
 from streams.app import Member, PassLane, Wiring, batch_topic, build_app, member
 from streams.cloud_events import ORIGIN, headers_of
 from streams.codec import Codec
-from streams.dead_letters import dead_letter
+from streams.dead_letters import (
+    DeadLetterCap,
+    FaultClass,
+    dead_letter,
+)
 from streams.errors import InvalidMessage
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
+from streams.fast_lane.partition import Batch
 from streams.kafka_client import TopicFacts
 from streams.metrics import Metrics
 from streams.partitioning import partition_of
@@ -28,48 +33,52 @@ def intake(wiring: Wiring, codec: Codec) -> Member:
     """The agent, ready to start."""
     app = build_app(wiring, "intake")
     lane = PassLane(wiring, app, sources=INPUT_TOPICS)
-    journalist = Journalist(codec, wiring.topics, wiring.metrics)
+    cap = DeadLetterCap(wiring.settings.dead_letters_per_minute)
+    journalist = Journalist(codec, wiring.topics, wiring.metrics, cap)
 
     @app.agent(batch_topic(app, *INPUT_TOPICS), name="intake")
     @fail_stop
     async def accept(stream: Any) -> None:
         async for batch in lane.lane.batches(stream):
-            for record in batch:
-                for outgoing in journalist.write(record):
-                    batch.publish(outgoing)
+            journalist.write(batch)
 
     return member("intake", app, lane)
 
 
 class Journalist:
-    """Says what becomes of an input record."""
+    """Says what becomes of input records."""
 
-    def __init__(self, codec: Codec, topics: Mapping[str, TopicFacts], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        topics: Mapping[str, TopicFacts],
+        metrics: Metrics,
+        cap: DeadLetterCap,
+    ) -> None:
         self._decode = codec.decode
         self._headers = headers_of("intake")
         self._partitions = topics[JOURNAL].partitions
         self._sources = {topic: f"{topic}@{topics[topic].id}" for topic in INPUT_TOPICS}
         self._events = metrics.tally(metrics.events)
         self._refused = metrics.tally(metrics.dead_letters)
+        self._cap = cap
 
-    def write(self, record: Record) -> Iterator[Outgoing]:
-        """The journal's record, one per partition for an event that concerns every account, or a
-        dead letter.
+    def write(self, batch: Batch) -> None:
+        """Publish what becomes of a step's records: the journal's record, one per partition for an
+        event that concerns every account, or a dead letter.
         """
+        for record in batch:
+            self._write(batch, record)
+
+    def _write(self, batch: Batch, record: Record) -> None:
         try:
             event = self._decode(record.value)
         except InvalidMessage as fault:
-            self._refused[fault.reason,] += 1
-            yield dead_letter(
-                record, reason=fault.reason, fault_class="message", detail=fault.detail
-            )
+            self._refuse(batch, record, "message", fault.reason, fault.detail)
             return
         refusal = check(event)
         if refusal is not None:
-            self._refused[refusal.reason,] += 1
-            yield dead_letter(
-                record, reason=refusal.reason, fault_class="rule", detail=refusal.detail
-            )
+            self._refuse(batch, record, "rule", refusal.reason, refusal.detail)
             return
         self._events[record.topic, type(event).__name__] += 1
         headers = self._headers(event)
@@ -78,7 +87,15 @@ class Journalist:
         account = account_of(event)
         if account is None:
             for partition in range(self._partitions):
-                yield Outgoing(JOURNAL, None, record.value, headers, partition)
+                batch.publish(Outgoing(JOURNAL, None, record.value, headers, partition))
             return
         key = account.encode()
-        yield Outgoing(JOURNAL, key, record.value, headers, partition_of(key, self._partitions))
+        partition = partition_of(key, self._partitions)
+        batch.publish(Outgoing(JOURNAL, key, record.value, headers, partition))
+
+    def _refuse(
+        self, batch: Batch, record: Record, fault_class: FaultClass, reason: str, detail: str
+    ) -> None:
+        self._refused[reason,] += 1
+        batch.publish(dead_letter(record, reason=reason, fault_class=fault_class, detail=detail))
+        self._cap.count(batch, record)

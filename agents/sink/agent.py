@@ -96,6 +96,7 @@ def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
         app,
         is_ready=lane.is_ready,
         stuck_for=lane.stuck_for,
+        held=lane.held,
         stop=stop,
         leave=lane.membership.leave,
         close=writer.close,

@@ -29,6 +29,7 @@ from schemas.catalogue import DEAD_LETTERS
 from schemas.events import Event
 from schemas.money import UnknownCurrencyError
 from streams.cloud_events import ORIGIN
+from streams.dead_letters import SETTLED
 
 UNREADABLE = "unreadable"
 """Reason of a dead letter that the sink itself wrote: it could not read the record."""
@@ -140,6 +141,19 @@ class Planner:
 
     def _plan_dead_letter(self, batch: Batch, record: Record) -> None:
         headers = dict(record.headers)
+        if SETTLED in headers:
+            batch.put(
+                "dead_letter_settlements_raw",
+                (
+                    record.offset,
+                    record.timestamp,
+                    number_of(headers[SETTLED]),
+                    text_of(headers.get("headroom_settled_how")),
+                    text_of(headers.get("headroom_settled_by")),
+                    text_of(headers.get("headroom_settled_reason")),
+                ),
+            )
+            return
         timestamp = number_of(headers.get("headroom_original_timestamp"))
         batch.put(
             "dead_letters_raw",

@@ -157,4 +157,11 @@ TABLES: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("key", "bytes"),
         ("value", "bytes"),
     ),
+    "dead_letter_settlements_raw": (
+        *_POSITION,
+        ("letter_offset", "int"),
+        ("how", "text"),
+        ("by", "text"),
+        ("reason", "text"),
+    ),
 }

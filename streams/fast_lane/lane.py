@@ -28,7 +28,7 @@ from streams.fast_lane.assignment import Share
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Fetched
 from streams.fast_lane.membership import Membership, Standing
-from streams.fast_lane.partition import Batch, Partition, StepAbandonedError, unseen
+from streams.fast_lane.partition import Batch, Held, Partition, StepAbandonedError, unseen
 from streams.fast_lane.restore import OpeningAbandonedError
 from streams.fast_lane.transaction import CommitError, FencedError
 from streams.fast_lane.transport import BatchTransport, let_read_again
@@ -87,6 +87,7 @@ class Lane:
         self._partitions: dict[TP, Partition] = {}
         self._opening: dict[TP, asyncio.Task[None]] = {}
         self._committing: set[TP] = set()
+        self._held: dict[TP, str] = {}
         self._committer: asyncio.Task[None] | None = None
         self._wanted: frozenset[TP] = frozenset()
         self._generation = -1
@@ -101,6 +102,7 @@ class Lane:
         """Hears what this worker got, once nothing of the rest is open."""
         self._fetch.may_read = self._may_read
         metrics.before_scrape.append(self._show_lag)
+        metrics.before_scrape.append(self._show_held)
         app.on_partitions_assigned.connect(self._assigned)  # type: ignore[arg-type]
         app.on_partitions_revoked.connect(self._revoked)  # type: ignore[arg-type]
 
@@ -141,8 +143,14 @@ class Lane:
                 if batch.abandoned is not None:
                     self._begin_again(partition, batch.abandoned)
                     break
+                if batch.held is not None:
+                    end = batch.held.offset
+                    step = [record for record in step if record.offset < end]
                 partition.last_record_at = step[-1].timestamp / 1000
                 partition.finish(end, sum(256 + len(record.value or b"") for record in step))
+                if batch.held is not None:
+                    self._hold(tp, batch.held)
+                    break
                 self._pace(len(step), time.perf_counter() - started)
                 await asyncio.sleep(0)
 
@@ -154,6 +162,10 @@ class Lane:
     def is_ready(self) -> bool:
         """All that is assigned is restored, and there has been an assignment."""
         return self._accepting and self._wanted == self._partitions.keys()
+
+    def held(self) -> Collection[str]:
+        """The partitions that stand still until the worker starts anew, each with why."""
+        return [why for tp, why in self._held.items() if tp in self._wanted]
 
     def stuck_for(self) -> float:
         """Seconds that the oldest uncommitted step has waited."""
@@ -213,6 +225,9 @@ class Lane:
             self._metrics.consumer_lag_seconds.labels(
                 partition_label(str(self.app.conf.id), tp)
             ).set(max(now - partition.last_record_at, 0.0) if behind else 0.0)
+
+    def _show_held(self) -> None:
+        self._metrics.held_partitions.labels(str(self.app.conf.id)).set(len(self.held()))
 
     # ── assignment ──────────────────────────────────────────────────────────────────────────────
 
@@ -329,8 +344,16 @@ class Lane:
 
     def _read(self, tp: TP, partition: Partition) -> None:
         """Read on from where the partition stands, be that before what was read last."""
+        if tp in self._held:
+            return
         let_read_again(self.app, tp)
         self._fetch.open(tp, partition.next_offset)
+
+    def _hold(self, tp: TP, held: Held) -> None:
+        """Read no further."""
+        self._held[tp] = f"{tp.topic}-{tp.partition}@{held.offset}: {held.why}"
+        self._fetch.close(tp)
+        logger.critical("%s: stands still before %s", self.app.conf.id, self._held[tp])
 
     async def _finish_opening(self) -> None:
         """Wait for openings under way, which notice that they are not wanted."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from faust.types import TP
 
@@ -53,6 +53,13 @@ class StepAbandonedError(HeadroomError):
     """The agent could not apply a step; the state is in between and must not be committed."""
 
 
+class Held(NamedTuple):
+    """Before which offset a partition stands still, and why."""
+
+    offset: int
+    why: str
+
+
 class Batch:
     """One step: consecutive records of a partition, none of which is in the state yet.
 
@@ -61,15 +68,31 @@ class Batch:
     not at all.
     """
 
-    __slots__ = ("_partition", "abandoned", "records")
+    __slots__ = ("_is_repeat", "_partition", "abandoned", "held", "records")
 
-    def __init__(self, partition: Partition, records: Sequence[Record]) -> None:
+    def __init__(
+        self,
+        partition: Partition,
+        records: Sequence[Record],
+        is_repeat: Callable[[Record], bool] | None = None,
+    ) -> None:
         self._partition = partition
+        self._is_repeat = is_repeat
         self.records = records
         self.abandoned: StepAbandonedError | None = None
+        self.held: Held | None = None
 
     def __iter__(self) -> Iterator[Record]:
-        return iter(self.records)
+        """One by one: a record counts as in the state when it is taken, not before, since another
+        may end the step.
+        """
+        is_repeat = self._is_repeat
+        for record in self.records:
+            if is_repeat is not None and is_repeat(record):
+                continue
+            yield record
+            if self.held is not None or self.abandoned is not None:
+                return
 
     @property
     def ledger(self) -> PartitionStore:
@@ -103,6 +126,12 @@ class Batch:
         tp = self._partition.tp
         self.abandoned = StepAbandonedError(f"{tp.topic}-{tp.partition}: {why}")
         self._partition.abandon(self.abandoned)
+
+    def hold(self, record: Record, why: str) -> None:
+        """End the step behind the record that is being applied, and have the partition stand still
+        there until the worker starts anew.
+        """
+        self.held = Held(record.offset + 1, why)
 
 
 class Partition(Protocol):
@@ -255,13 +284,11 @@ class LedgerPartition(_Steps):
     def begin(self, records: Sequence[Record]) -> Batch:
         """The step's batch: repeats of input records that are in the state already are left out."""
         self.stepping = True
-        is_repeat = self._store.is_repeat
-        new = []
-        for record in records:
-            origin = origin_of(record)
-            if origin is None or not is_repeat(*origin):
-                new.append(record)
-        return Batch(self, new)
+        return Batch(self, records, self._is_repeat)
+
+    def _is_repeat(self, record: Record) -> bool:
+        origin = origin_of(record)
+        return origin is not None and self._store.is_repeat(*origin)
 
     def finish(self, end: int, size: int) -> None:
         self._empty_outbox()

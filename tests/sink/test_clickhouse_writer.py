@@ -22,6 +22,7 @@ from agents.sink.tables import TABLES
 from agents.sink.writer import Writer
 from schemas import events as ev
 from schemas.catalogue import DEAD_LETTERS
+from streams.dead_letters import settlement
 
 pytestmark = pytest.mark.connected
 
@@ -271,3 +272,24 @@ def test_every_table_of_the_contract_names_topic_partition_and_offset(
 ) -> None:
     described = tables.query(f"DESCRIBE TABLE headroom.{table}").result_rows
     assert {"topic", "partition", "offset"} <= {row[0] for row in described}
+
+
+def test_what_was_done_about_a_dead_letter_stands_beside_it(tables: Client) -> None:
+    headers = [("headroom_original_topic", b"credit.orders.v1"), ("headroom_reason", b"r")]
+    first, second = (
+        KafkaRecord(n, b"x", b"k", headers=[*headers, ("headroom_original_offset", b"%d" % n)])
+        for n in (0, 1)
+    )
+    done = settlement(b"k", 2, 1, how="retried", by="ann", reason="mended")
+    again = settlement(b"k", 2, 1, how="discarded", by="bob", reason="too late")
+    acts = [
+        KafkaRecord(n, one.value, one.key, headers=one.headers)
+        for n, one in ((2, done), (3, again))
+    ]
+    for records in ([first, second, acts[0]], [acts[1]], [acts[0], acts[1]]):
+        writer_to(tables).write(batch_of(DEAD_LETTERS, 2, records))
+    found = tables.query(
+        "SELECT offset, settled, settled_by, settled_reason FROM headroom.dead_letters "
+        "WHERE partition = 2 ORDER BY offset"
+    ).result_rows
+    assert found == [(0, "", "", ""), (1, "retried", "ann", "mended")]

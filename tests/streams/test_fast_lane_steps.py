@@ -283,6 +283,20 @@ def test_a_second_account_that_leaves_during_a_commit_goes_with_the_next(
     ]
 
 
+def test_what_comes_behind_a_held_record_is_not_taken_for_done(partition: LedgerPartition) -> None:
+    """The step ends there, and the rest comes again when the worker starts anew."""
+    step = [record(100 + n, f"orders@u:0:{n}") for n in range(4)]
+    batch = partition.begin(step)
+    taken = []
+    for one in batch:
+        taken.append(one.offset)
+        if one.offset == 101:
+            batch.hold(one, "too many dead letters")
+    assert taken == [100, 101]
+    assert batch.held == (102, "too many dead letters")
+    assert [one.offset for one in partition.begin(step)] == [102, 103]
+
+
 def test_nothing_of_an_abandoned_step_leaves(partition: LedgerPartition) -> None:
     """Neither when it is abandoned nor when the commit ends that was under way; who commits next
     hears of it.
