@@ -283,7 +283,9 @@ def test_what_was_done_about_a_dead_letter_stands_beside_it(tables: Client) -> N
     done = settlement(b"k", 2, 1, how="retried", by="ann", reason="mended")
     again = settlement(b"k", 2, 1, how="discarded", by="bob", reason="too late")
     acts = [
-        KafkaRecord(n, one.value, one.key, headers=one.headers)
+        KafkaRecord(
+            n, one.value, one.key, headers=[(name, said or b"") for name, said in one.headers]
+        )
         for n, one in ((2, done), (3, again))
     ]
     for records in ([first, second, acts[0]], [acts[1]], [acts[0], acts[1]]):
