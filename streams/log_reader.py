@@ -33,6 +33,9 @@ class LogReader:
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "queued.max.messages.kbytes": _BUFFER_KIB,
+                # At the end of the log the brokers answer only after so long, and the client tells
+                # the end with that answer.
+                "fetch.wait.max.ms": 10,
             }
         )
         try:

@@ -109,6 +109,31 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.reconcile_differences = Gauge(
+            "headroom_reconcile_differences",
+            "What differed from the journal when it was compared last",
+            ["against"],
+            registry=self.registry,
+        )
+        self.reconcile_not_compared = Gauge(
+            "headroom_reconcile_not_compared",
+            "Parts that could not be compared with the journal the last time",
+            registry=self.registry,
+        )
+        self.reconcile_accounts = Gauge(
+            "headroom_reconcile_accounts",
+            "Accounts and groups that were compared the last time",
+            registry=self.registry,
+        )
+        self.reconcile_timestamp_seconds = Gauge(
+            "headroom_reconcile_timestamp_seconds",
+            "When the last comparison ended that came to an end, since 1970",
+            registry=self.registry,
+        )
+        self.reconcile_seconds = Gauge(
+            "headroom_reconcile_seconds", "How long it took", registry=self.registry
+        )
+
     def tally(self, metric: Counter) -> collections.Counter[tuple[str, ...]]:
         """A count by the metric's labels, which the metric takes over before each scrape: cheap
         enough for every event.

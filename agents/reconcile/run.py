@@ -6,7 +6,8 @@ offset its state goes, and up to there the journal is recomputed. So a worker ma
 
 1. all changelogs are read, then the figures' topics: what was published behind the state is checked
    against what the journal gives from there on;
-2. one partition after the other is recomputed and compared.
+2. one partition after the other is recomputed and compared;
+3. what ClickHouse has is compared with the topics, as far as it has come.
 
 Memory: the caches of three stores, 100,000 live objects, and the figures of what arrives between
 the reading of the changelogs and that of the figures. All else is in the directory.
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clickhouse_connect.driver.client import Client
 from confluent_kafka.admin import AdminClient
 
 from agents.core.policy import PolicyBook
@@ -31,6 +33,7 @@ from agents.reconcile.published import FIGURES, compare_published, read_publishe
 from agents.reconcile.recomputation import Recomputation
 from agents.reconcile.shelf import Shelf
 from agents.reconcile.states import accounts_in, compare_states
+from agents.reconcile.warehouse import TABLES, Warehouse
 from schemas.catalogue import JOURNAL
 from streams.codec import Codec
 from streams.fast_lane.fetch import Record
@@ -40,6 +43,9 @@ from streams.log_reader import LogReader
 
 Track = Callable[[str, int], Callable[[int], None]]
 """Begins a stage of so many offsets, and says what to tell how many more are done."""
+
+PutRight = Callable[[int, int, PartitionStore, PartitionStore], object]
+"""Hears of each partition the offset at which its states stand, the live and the recomputed one."""
 
 _MARKERS_SECONDS = 1.0
 """A commit becomes readable in one topic a little before the other."""
@@ -63,6 +69,7 @@ class Reconciliation:
         app_id: of the workers.
         directory: empty, and removed by who made it.
         track: shows how far it is.
+        clickhouse: None: it is not compared.
     """
 
     def __init__(
@@ -73,8 +80,12 @@ class Reconciliation:
         app_id: str,
         directory: Path,
         track: Track,
+        clickhouse: Client | None = None,
     ) -> None:
         self.tally = Tally()
+        self._warehouse = (
+            None if clickhouse is None else Warehouse(clickhouse, codec.decode, self.tally)
+        )
         self._config = config
         self._codec = codec
         self._policies = policies
@@ -84,7 +95,7 @@ class Reconciliation:
         self._memory = Memory(block_cache_bytes=_CACHE_BYTES, write_buffer_bytes=_CACHE_BYTES)
         self._differing: set[str] = set()
         self._later: dict[str, list[bytes]] = {}
-        facts = topic_facts(AdminClient(dict(config)), [JOURNAL, self._changelog, *FIGURES])
+        facts = topic_facts(AdminClient(dict(config)), list({self._changelog, *FIGURES, *TABLES}))
         self._partitions = {name: fact.partitions for name, fact in facts.items()}
 
     def findings(self) -> Iterator[Difference | Note]:
@@ -92,6 +103,23 @@ class Reconciliation:
         for finding in self._compare():
             self.tally.count(finding)
             yield finding
+
+    def rebuild(self, put_right: PutRight | None) -> Iterator[Difference | Note]:
+        """Re-derive the state alone, also that of a partition that has lost it, and compare it with
+        the live one; `put_right` is given both when all has been told.
+        """
+        expected = Shelf(self._directory / "expected")
+        live = self._read_live()
+        journal = self._readers(JOURNAL)
+        advance = self._track("recomputing", sum(one.end - one.first for one in journal))
+        for reader in journal:
+            partition = self._partition(
+                reader, live[reader.partition], expected, advance, put_right, rebuilds=True
+            )
+            for finding in partition:
+                self.tally.count(finding)
+                yield finding
+        expected.close()
 
     def _compare(self) -> Iterator[Difference | Note]:
         published, expected = (Shelf(self._directory / n) for n in ("published", "expected"))
@@ -117,7 +145,24 @@ class Reconciliation:
             complete=complete,
         )
         published.close()
+        yield from self._compare_clickhouse(expected)
         expected.close()
+
+    def _compare_clickhouse(self, expected: Shelf) -> Iterator[Difference | Note]:
+        """What the sink has written, as far as it has come."""
+        warehouse = self._warehouse
+        if warehouse is None or not warehouse.is_there():
+            yield Note("ClickHouse has no tables of ours; it was not compared")
+            return
+        for topic in TABLES:
+            reached = warehouse.reached(topic)
+            readers = self._readers(topic)
+            total = sum(one.end - one.first for one in readers)
+            advance = self._track(f"rows of {topic}", total)
+            shelf = Shelf(self._directory / f"rows-{topic}")
+            yield from warehouse.compare_rows(topic, readers, reached, shelf, advance)
+            shelf.close()
+        yield from warehouse.compare_figures(expected)
 
     def _read_live(self) -> list[Live]:
         readers = self._readers(self._changelog)
@@ -129,9 +174,19 @@ class Reconciliation:
         return live
 
     def _partition(
-        self, reader: LogReader, live: Live, expected: Shelf, advance: Callable[[int], None]
+        self,
+        reader: LogReader,
+        live: Live,
+        expected: Shelf,
+        advance: Callable[[int], None],
+        put_right: PutRight | None = None,
+        *,
+        rebuilds: bool = False,
     ) -> Iterator[Difference | Note]:
         name = f"{JOURNAL}[{reader.partition}]"
+        if rebuilds and live.position is None and reader.first == 0:
+            yield Note(f"{name} has no live state; it is made up to {reader.end}")
+            live = Live(live.store, reader.end)
         why_not = self._why_not(reader, live, name)
         if why_not is not None:
             advance(reader.end - reader.first)
@@ -145,11 +200,15 @@ class Reconciliation:
         records = _told(reader, advance)
         waiting = _up_to(records, at, recomputation)
         recomputation.stand_at(at)
-        self.tally.accounts += accounts_in(live.store)
+        self.tally.accounts += accounts_in(store if rebuilds else live.store)
         for difference in compare_states(live.store, store, f"{name} up to {at}"):
             self._differing.add(difference.account_id)
             yield difference
-        if reader.end > at:
+        if put_right is not None:
+            put_right(reader.partition, at, live.store, store)
+        if rebuilds:
+            waiting = None
+        elif reader.end > at:
             yield Note(f"{name}: the live state stands at {at}, the journal ends at {reader.end}")
         while waiting is not None:
             figures.note_later(store)

@@ -37,6 +37,18 @@ def compare_states(
             yield _of_plumbing(name, raws, place)
 
 
+def changes_between(
+    live: PartitionStore, recomputed: PartitionStore
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """What makes the live state the recomputed one: raw keys and values, None deletes."""
+    for raw_key, raw in recomputed.committed():
+        if live.raw(raw_key) != raw:
+            yield raw_key, raw
+    for raw_key, _ in live.committed():
+        if recomputed.raw(raw_key) is None:
+            yield raw_key, None
+
+
 def accounts_in(store: PartitionStore) -> int:
     """How many accounts and groups a state has."""
     names = (state.account_key(""), state.group_key(""))

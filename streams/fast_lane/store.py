@@ -326,6 +326,11 @@ class PartitionStore:
             if raw_key not in _OF_THE_DISK:
                 yield raw_key, raw
 
+    def raw(self, raw_key: bytes) -> bytes | None:
+        """What is on disk under a raw key."""
+        found: bytes | None = self._db.get(raw_key)
+        return found
+
     # ── restoring ───────────────────────────────────────────────────────────────────────────────
 
     def reload(self) -> None:

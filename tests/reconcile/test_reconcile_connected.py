@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Installation:
 
     def __init__(self, bootstrap: str, directory: Path) -> None:
         self.bootstrap = bootstrap
+        self.directory = directory
         clean = {name: v for name, v in os.environ.items() if not name.startswith("HEADROOM_")}
         self.environment = clean | {
             "HEADROOM_KAFKA_BOOTSTRAP": bootstrap,
@@ -76,6 +78,17 @@ class Installation:
         found = [one for one in findings if one["finding"] == "difference"]
         assert done.returncode == (1 if found else 0), done.stdout + done.stderr
         return found
+
+    def clickhouse(self, statement: str) -> None:
+        """In a process of its own: one process can hold one engine."""
+        program = (
+            "import sys; from streams.clickhouse import open_clickhouse; "
+            "from streams.settings import load_settings; "
+            "open_clickhouse(load_settings()).command(sys.argv[1])"
+        )
+        subprocess.run(
+            [sys.executable, "-c", program, statement], env=self.environment, check=True, timeout=60
+        )
 
     def write(self, topic: str, key: bytes, value: bytes | None, partition: int) -> None:
         producer = Producer({"bootstrap.servers": self.bootstrap})
@@ -144,7 +157,7 @@ def installation(
         made = Installation(kafka.bootstrap_servers, directory)
         broker = Broker(made.bootstrap)
         worker = WorkerProcess(made.environment, directory / "worker.log")
-        worker.start()
+        worker.start(only="intake,credit,sink")
         worker.wait_until_ready()
         feed(broker)
         time.sleep(2)
@@ -158,6 +171,9 @@ def installation(
         broker.flush()
         wait_for_group(
             {"bootstrap.servers": made.bootstrap}, f"{_APP}-credit", [JOURNAL], 4, lambda: None
+        )
+        wait_for_group(
+            {"bootstrap.servers": made.bootstrap}, f"{_APP}-sink", [JOURNAL], 4, lambda: None
         )
         worker.signal(signal.SIGTERM)
         assert worker.wait(30) == 0, worker.log
@@ -235,6 +251,141 @@ def test_changed_missing_and_stray_figures_are_named(installation: Installation)
     installation.write(_EXPOSURES, b"C-1", gone, other)
     installation.write(_EXPOSURES, b"X-1", None, partition_of(b"X-1", 4))
     assert installation.differences() == []
+
+
+def test_rows_that_clickhouse_lost_or_made_up_are_named(installation: Installation) -> None:
+    installation.clickhouse("CREATE TABLE headroom.kept AS headroom.order_decisions_raw")
+    installation.clickhouse(
+        "INSERT INTO headroom.kept SELECT * FROM headroom.order_decisions_raw"
+        " WHERE order_id = 'O-7'"
+    )
+    installation.clickhouse("DELETE FROM headroom.order_decisions_raw WHERE order_id = 'O-7'")
+    installation.clickhouse(
+        "INSERT INTO headroom.order_decisions_raw"
+        " SELECT * REPLACE ('made-up' AS event_id) FROM headroom.kept LIMIT 1"
+    )
+    found = installation.differences()
+    assert {one["against"] for one in found} == {"clickhouse"}
+    missing = [one for one in found if one["found"] == "nothing"]
+    strays = [one for one in found if one["expected"] == "nothing"]
+    assert missing
+    assert [one["what"] for one in strays] == ["order_decisions_raw made-up"]
+    assert all(one["what"].startswith("order_decisions_raw") for one in missing)
+    assert missing[0]["cause"] == "the row was deleted, or a batch of the sink was lost"
+    installation.clickhouse("DELETE FROM headroom.order_decisions_raw WHERE event_id = 'made-up'")
+    installation.clickhouse("INSERT INTO headroom.order_decisions_raw SELECT * FROM headroom.kept")
+    installation.clickhouse("DROP TABLE headroom.kept")
+    assert installation.differences() == []
+
+
+def test_figures_that_were_changed_in_clickhouse_are_named(installation: Installation) -> None:
+    table = "headroom.exposures_raw"
+    change = f"ALTER TABLE {table} UPDATE exposure_minor = exposure_minor %s 100 WHERE "
+    whose = "customer_id = 'C-2' SETTINGS mutations_sync = 2"
+    installation.clickhouse(change % "+" + whose)
+    (found,) = installation.differences()
+    assert (found["against"], found["account_id"], found["field"]) == (
+        "clickhouse",
+        "C-2",
+        "exposure",
+    )
+    assert found["cause"] == "the row was changed, or written by another release"
+    installation.clickhouse(change % "-" + whose)
+    assert installation.differences() == []
+
+
+def test_state_is_rebuilt_beside_the_live_one_and_in_its_place(installation: Installation) -> None:
+    """What was changed, deleted and made up is put right, a partition that lost all is made anew,
+    and a worker goes on from it.
+    """
+    done = installation.headroom("rebuild")
+    assert (done.returncode, done.stdout) == (0, "0 differences in 9 accounts\n"), done.stderr
+    changelog: dict[tuple[int, bytes], bytes | None] = {}
+    lost = partition_of(b"C-3", 4)
+    config = {"bootstrap.servers": installation.bootstrap}
+    for partition in range(4):
+        for record in LogReader(config, _CHANGELOG, partition):
+            changelog[partition, record.key or b""] = record.value
+    held = {place: value for place, value in changelog.items() if value is not None}
+    for partition, raw_key in held:
+        if partition == lost:
+            installation.write(_CHANGELOG, raw_key, None, partition)
+    key = state.account_key("C-2").encode()
+    whose, before = installation.last(_CHANGELOG, key)
+    changed = state.decode(key.decode(), before)
+    changed.sequence += 5
+    installation.write(_CHANGELOG, key, state.encode(key.decode(), changed), whose)
+    assert installation.headroom("rebuild").returncode == 1
+
+    done = installation.headroom("rebuild", "--replace")
+    assert done.returncode == 0, done.stderr
+    assert "C-3" in done.stdout
+    done = installation.headroom("rebuild", "--json")
+    assert done.returncode == 0, done.stdout
+    for (partition, raw_key), value in held.items():
+        if not raw_key.startswith(b"\xff"):
+            reader = LogReader(config, _CHANGELOG, partition)
+            assert [one.value for one in reader if one.key == raw_key][-1] == value
+            break
+    worker = WorkerProcess(installation.environment, Path(installation.directory) / "again.log")
+    worker.start(only="intake,credit")
+    worker.wait_until_ready()
+    refused = installation.headroom("rebuild", "--replace")
+    assert refused.returncode == 1
+    assert "workers run the credit agent" in refused.stderr
+    broker = Broker(installation.bootstrap)
+    read = broker.reader(topic_of("OrderDecision"))
+    broker.send(order("C-3", "O-new", 1_00, AT + 500), "C-3")
+    broker.flush()
+    assert read(lambda messages: len(messages) >= 1)
+    wait_for_group(
+        {"bootstrap.servers": installation.bootstrap}, f"{_APP}-credit", [JOURNAL], 4, lambda: None
+    )
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(30) == 0, worker.log
+    assert installation.differences() == []
+
+
+def test_it_runs_on_a_schedule_and_says_what_came_of_it(installation: Installation) -> None:
+    port = free_port()
+    environment = installation.environment | {"HEADROOM_WEB_PORT": str(port)}
+
+    def scraped() -> dict[str, float]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return {}
+        pairs = (one.rsplit(" ", 1) for one in lines if one.startswith("headroom_reconcile"))
+        return {name: float(value) for name, value in pairs}
+
+    def eventually(holds: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        end = time.monotonic() + 90
+        while not holds(found := scraped()):
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        return found
+
+    ended = "headroom_reconcile_timestamp_seconds"
+    with subprocess.Popen(
+        [sys.executable, "-m", "agents.cli.main", "reconcile", "--every", "1"],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        first = eventually(lambda found: found.get(ended, 0.0) > 0)
+        assert first["headroom_reconcile_accounts"] == 9
+        assert first['headroom_reconcile_differences{against="live_state"}'] == 0
+        assert first['headroom_reconcile_differences{against="clickhouse"}'] == 0
+        key = state.order_key("C-2", "O-2").encode()
+        partition, before = installation.last(_CHANGELOG, key)
+        installation.write(_CHANGELOG, key, None, partition)
+        again = eventually(
+            lambda found: found['headroom_reconcile_differences{against="live_state"}'] == 1
+        )
+        assert again[ended] > first[ended]
+        installation.write(_CHANGELOG, key, before, partition)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 def test_a_journal_whose_beginning_is_gone_is_not_called_compared(
