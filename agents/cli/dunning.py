@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,9 @@ from rich.table import Table
 from agents.cli.paper import plain_console
 from agents.dunning.claim import Claim, LateInvoice, SentNotice, claim
 from agents.dunning.law import Kind, LawMissingError
+from agents.dunning.procedure import Procedure, Step
 from agents.law_files import load_laws
+from agents.procedure_files import load_procedures
 from agents.working_days import holidays_of
 from schemas.dates import MalformedDateError, date_of, format_day, parse_day
 from schemas.events import Day
@@ -181,3 +184,47 @@ def _sources(found: Claim) -> list[str]:
     if found.costs is not None:
         told.append(f"{found.costs.law.name}: {found.costs.law.source}")
     return list(dict.fromkeys(told))
+
+
+@app.command()
+def procedures(
+    directory: Annotated[
+        Path | None, typer.Argument(help="With procedures (*.toml); else the examples that ship.")
+    ] = None,
+) -> None:
+    """Check procedures and show them: whose each is, and its steps.
+
+    Exit status 2 when one cannot be used; every fault is told with its place.
+    """
+    for one in load_procedures(directory).procedures:
+        typer.echo(f"{one.name}: {_whose(one)}, at least {one.min_days_between} days between")
+        for step in one.steps:
+            typer.echo(f"  {step.level}  {_told(step)}")
+
+
+def _whose(one: Procedure) -> str:
+    parts = [one.kind]
+    if one.segments:
+        parts.append("segment " + ", ".join(sorted(one.segments)))
+    if one.countries:
+        parts.append("in " + ", ".join(sorted(one.countries)))
+    return " ".join(parts)
+
+
+def _told(step: Step) -> str:
+    after = "after the step before" if step.from_sent else "after the due date"
+    when = f"{step.days} days {after}" if step.days >= 0 else f"{-step.days} days before it is due"
+    parts = [f"{when}: {step.template} by {', else '.join(step.channels)}"]
+    parts += [
+        text
+        for text, holds in (
+            (f"from {step.minimum} on", step.minimum != "0"),
+            ("the legal notice", step.notice),
+            ("asks for interest", step.interest),
+            ("asks for costs", step.costs),
+            ("blocks orders", step.blocks_orders),
+            ("a person approves", step.proposed),
+        )
+        if holds
+    ]
+    return ", ".join(parts)

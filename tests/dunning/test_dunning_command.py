@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from cli.test_cli import headroom
@@ -52,3 +53,20 @@ def test_wrong_use_is_one_line(arguments: list[str], told: str) -> None:
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_procedures_are_shown_step_by_step() -> None:
+    done = headroom("dunning", "procedures")
+    assert done.returncode == 0, done.stderr
+    assert "consumer-nl: b2c in NL, at least 7 days between" in done.stdout
+    assert (
+        "  3  18 days after the step before: final_notice by email, else letter, from 10.00 on,"
+        " asks for interest, asks for costs, blocks orders\n"
+    ) in done.stdout
+
+
+def test_faults_of_procedures_are_told_with_their_places(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('kind = "b2b"\nsteps = []\n', "utf-8")
+    done = headroom("dunning", "procedures", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith("headroom: mine.toml: steps: ")
