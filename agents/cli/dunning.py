@@ -15,6 +15,7 @@ from agents.cli.paper import plain_console
 from agents.dunning.claim import Claim, LateInvoice, SentNotice, claim
 from agents.dunning.law import Kind, LawMissingError
 from agents.dunning.procedure import Procedure, Step
+from agents.dunning.timetable import timetable
 from agents.law_files import load_laws
 from agents.procedure_files import load_procedures
 from agents.working_days import holidays_of
@@ -186,6 +187,29 @@ def _sources(found: Claim) -> list[str]:
     return list(dict.fromkeys(told))
 
 
+@app.command(name="timetable")
+def timetable_(
+    due: Annotated[str, typer.Argument(metavar="DUE", help=f"Of the invoice: {_AS_DAY}.")],
+    country: Annotated[str, typer.Option(help="Of the debtor, two letters.")],
+    kind: Annotated[Kind, typer.Option(help="In business, or a consumer.")] = "b2b",
+    segment: Annotated[str, typer.Option(help="Of the customer.")] = "",
+    directory: Annotated[
+        Path | None,
+        typer.Option("--procedures", help="Directory of procedures; else the examples that ship."),
+    ] = None,
+) -> None:
+    """Tell on which days the steps follow, for an invoice that nobody pays."""
+    one = load_procedures(directory).of(kind, segment, country)
+    if one is None:
+        raise ConfigurationError(f"no procedure for {kind} in {country}")
+    due_on = _day("DUE", due)
+    year = date_of(due_on).year
+    holidays = frozenset().union(*(holidays_of(country, year + n) for n in (-1, 1, 3)))
+    typer.echo(f"{one.name}, due {due}")
+    for step, day in timetable(one, due_on, holidays):
+        typer.echo(f"  {step.level}  {format_day(day)}  {_told(step)}")
+
+
 @app.command()
 def procedures(
     directory: Annotated[
@@ -203,7 +227,7 @@ def procedures(
 
 
 def _whose(one: Procedure) -> str:
-    parts = [one.kind]
+    parts: list[str] = [one.kind]
     if one.segments:
         parts.append("segment " + ", ".join(sorted(one.segments)))
     if one.countries:

@@ -258,11 +258,12 @@ def days_to_pay(
     delivered, left = sent_on, start.working_days
     while left:
         delivered += 1
-        left -= _is_working_day(delivered, holidays)
+        left -= is_working_day(delivered, holidays)
     first = delivered + start.next_day
     return first, first + notice.days - 1
 
 
-def _is_working_day(day: Day, holidays: frozenset[Day]) -> bool:
+def is_working_day(day: Day, holidays: frozenset[Day]) -> bool:
+    """Neither a Saturday nor a Sunday nor one of these holidays."""
     weekday = (day + 3) % 7  # 1 January 1970 was a Thursday
     return weekday < _WORKING_DAYS_A_WEEK and day not in holidays

@@ -70,3 +70,15 @@ def test_faults_of_procedures_are_told_with_their_places(tmp_path: Path) -> None
     done = headroom("dunning", "procedures", str(tmp_path))
     assert done.returncode == 2
     assert done.stderr.startswith("headroom: mine.toml: steps: ")
+
+
+def test_the_days_of_an_unpaid_invoice_are_told() -> None:
+    done = headroom(
+        "dunning", "timetable", "2025-12-22", "--country", "NL", "--kind", "b2c"
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "consumer-nl, due 2025-12-22"
+    assert [line.split()[1] for line in lines[1:]] == [
+        "2025-12-29", "2026-01-05", "2026-01-23", "2026-02-13",
+    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Procedures are data: whose they are, what their steps are; every fault is named with its place."""
+"""Procedures are data: whose they are, what their steps are; a fault is named with its place."""
 
 from __future__ import annotations
 
