@@ -7,10 +7,12 @@ import gc
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import uvloop
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from agents.credit.agent import changelog_of, credit
@@ -22,8 +24,9 @@ from streams.app import Member, Wiring
 from streams.codec import Codec
 from streams.errors import ConfigurationError
 from streams.fast_lane.fail_stop import stop_the_process
+from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT
 from streams.health import HealthServer
-from streams.kafka_client import topic_facts, wait_for_brokers
+from streams.kafka_client import cause_of, topic_facts, wait_for_brokers
 from streams.metrics import Metrics
 from streams.registry import open_schema_ids
 from streams.settings import Settings
@@ -39,6 +42,7 @@ _STUCK_SECONDS = 30.0
 _DEAD_SECONDS = 300.0
 """A commit that takes so long will not come any more: the worker should be started anew."""
 _STOP_SECONDS = 30.0
+_ASK_AGAIN_SECONDS = 1.0
 _GARBAGE_THRESHOLDS = (20_000, 20, 50)
 
 
@@ -127,10 +131,19 @@ class _Worker:
         self._stopping.set()
 
     def _wire(self, admin: AdminClient) -> Wiring:
+        """Waits for brokers that answer, but are still choosing a controller or a leader."""
         changelog = changelog_of(self._settings.app_id)
-        apply(admin, _specs(self._settings, changelog))
         names = [changelog if name == CREDIT_CHANGELOG else name for name in TOPICS]
-        return Wiring(self._settings, self._metrics, topic_facts(admin, names))
+        while True:
+            try:
+                apply(admin, _specs(self._settings, changelog))
+                return Wiring(self._settings, self._metrics, topic_facts(admin, names))
+            except KafkaException as error:
+                cause = cause_of(error)
+                if self._stopping.is_set() or cause.code() in OF_NO_HELP_TO_WAIT:
+                    raise
+                logger.warning("the brokers cannot tell of the topics yet: %s", cause.str())
+                time.sleep(_ASK_AGAIN_SECONDS)
 
     def _why_not_ready(self) -> Sequence[str]:
         if not self._started:

@@ -124,7 +124,8 @@ def test_a_failing_event_parks_its_account_until_somebody_mends_it(office: Offic
     shown = json.loads(office.dlq("show", "--customer", "C-1", "--json"))
     waiting = [one["order_id"] for one in shown["waiting"]]
     assert waiting == ["O-2", "O-4", "O-5"]
-    assert "ZeroDivisionError: a fault of this release" in office.dlq("list")
+    assert "ZeroDivisionError: a fault of this release" in shown["because"]
+    assert "C-1" in office.dlq("list")
     assert "not parked" in office.dlq("retry", "--customer", "C-2", *_WHO, fails=True)
 
     # Retried by the same release it fails again.

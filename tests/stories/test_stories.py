@@ -54,8 +54,8 @@ _UNSAID: dict[str, dict[str, Any]] = {
     },
 }
 """What a story need not say, because no rule looks at it."""
-_UNREACHABLE = {"account_not_here", "merged_in_a_circle"}
-"""Refusals that need two partitions which disagree; a story has one."""
+_UNREACHABLE = {"account_not_here", "merged_in_a_circle", "discarded"}
+"""Refusals that need two partitions which disagree, or a release whose rules fail."""
 
 
 @dataclass(frozen=True)
