@@ -32,7 +32,7 @@ from schemas.events import OrderDecision
 from streams.cloud_events import headers_of
 from streams.embedded.supervised import SupervisedProcess
 from streams.kafka_client import client_config, producer_config
-from streams.log_reader import LogReader
+from streams.log_reader import open_readers
 from streams.settings import Settings
 
 CUSTOMERS = 2_000
@@ -160,8 +160,7 @@ def _time_plain(bench: Bench, events: int) -> Throughput:
 def _rate(bench: Bench, name: str, out: str, events: int) -> Throughput:
     """Events of business per second, from the first decision to the last, as they were sent."""
     # To the end of each log, not to a number: markers of transactions have offsets too.
-    config = client_config(bench.settings)
-    readers = [LogReader(config, out, n) for n in range(bench.settings.partitions)]
+    readers = open_readers(client_config(bench.settings), out)
     sent = [record.timestamp for reader in readers for record in reader]
     if not sent:
         raise BenchFailedError(f"{name}: no decision could be read")

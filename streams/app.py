@@ -236,7 +236,7 @@ class LedgerLane:
         if abandoned():
             raise OpeningAbandonedError
         begun = time.monotonic()
-        guarantee = self._guarantee(_transactions(settings, self._app_id, tp))
+        guarantee = self._guarantee(open_transactions(settings, self._app_id, tp))
         fenced = time.monotonic()
         self._standbys.release(tp.partition)
         store = self._store(tp.partition)
@@ -306,7 +306,7 @@ class PassLane:
         if settings.guarantee == "exactly_once":
             group = Consumer({**client_config(settings), "group.id": app_id})
             self._guarantee = lambda tp: InTransaction(
-                _transactions(settings, app_id, tp, group.consumer_group_metadata()), executor
+                open_transactions(settings, app_id, tp, group.consumer_group_metadata()), executor
             )
             self.close: Callable[[], object] = group.close
         else:
@@ -321,7 +321,7 @@ class PassLane:
         return PassPartition(tp, self._guarantee(tp))
 
 
-def _transactions(
+def open_transactions(
     settings: Settings, app_id: str, tp: TP, group_metadata: Any = None
 ) -> Transactions:
     """Fence whoever had the partition."""

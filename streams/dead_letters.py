@@ -4,14 +4,13 @@ done about one is written behind it, in the same partition.
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from typing import Literal
 
 from schemas.catalogue import DEAD_LETTERS
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Headers, Outgoing
 from streams.fast_lane.partition import Batch, origin_of
+from streams.lately import Lately
 
 FaultClass = Literal["message", "rule"]
 """`message`: the bytes are no event. `rule`: they are one, and it breaks a rule of the business."""
@@ -20,7 +19,6 @@ SETTLED = "headroom_settled"
 """On a record that settles a dead letter: that one's offset, in the same partition."""
 DISCARDED = "discarded"
 """Reason of an event that somebody took away from those that wait with a parked account."""
-_MINUTE = 60.0
 
 
 class DeadLetterCap:
@@ -34,14 +32,12 @@ class DeadLetterCap:
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
-        self._lately: dict[str, deque[float]] = {}
+        self._lately: dict[str, Lately] = {}
 
     def count(self, batch: Batch, record: Record) -> None:
         """One more; behind the last that the topic may have, its partition is held."""
-        topic, now = record.topic, time.monotonic()
-        lately = self._lately.setdefault(topic, deque(maxlen=self._per_minute))
-        lately.append(now)
-        if len(lately) == self._per_minute and now - lately[0] < _MINUTE:
+        topic = record.topic
+        if self._lately.setdefault(topic, Lately(self._per_minute)).one_more():
             why = f"{self._per_minute} records of {topic} went to the dead letters in a minute"
             batch.hold(record, why)
 

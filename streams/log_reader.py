@@ -4,18 +4,34 @@ agents.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streams.fast_lane.fetch import Record
+from streams.kafka_client import topic_facts
 
 _REQUEST_SECONDS = 30.0
 _RECORDS = 2_000
 _WAIT_SECONDS = 1.0
 _GATHER_SECONDS = 0.01
 _BUFFER_KIB = 8 * 1024
+
+Advance = Callable[[int], None]
+"""Hears how many offsets more are done."""
+Track = Callable[[str, int], Advance]
+"""Begins a stage of so many offsets, and says whom to tell how many more are done."""
+
+
+def open_readers(config: Mapping[str, Any], topic: str) -> list[LogReader]:
+    """One reader per partition of a topic.
+
+    Raises `TopicMissingError` when there is no such topic.
+    """
+    count = topic_facts(AdminClient(dict(config)), [topic])[topic].partitions
+    return [LogReader(config, topic, partition) for partition in range(count)]
 
 
 class LogReader:
@@ -58,6 +74,15 @@ class LogReader:
                 yield from self._to_the_end()
         finally:
             self._consumer.close()
+
+    def told(self, advance: Advance) -> Iterator[Record]:
+        """The same, and how far it is after each of them."""
+        position = self.first
+        for record in self:
+            advance(record.offset + 1 - position)
+            position = record.offset + 1
+            yield record
+        advance(max(self.end - position, 0))
 
     def _to_the_end(self) -> Iterator[Record]:
         topic, partition = self.topic, self.partition

@@ -6,8 +6,6 @@ The rules are in `agents.credit.rules`. This file binds them to their topics.
 from __future__ import annotations
 
 import logging
-import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -35,17 +33,14 @@ from schemas.events import (
 from streams.app import LedgerLane, Member, Wiring, batch_topic, build_app, member
 from streams.cloud_events import ORIGIN, SEAT, headers_of, place_of
 from streams.codec import Codec
-from streams.dead_letters import (
-    DeadLetterCap,
-    FaultClass,
-    dead_letter,
-)
+from streams.dead_letters import DeadLetterCap, FaultClass, dead_letter
 from streams.errors import InvalidMessage
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
 from streams.fast_lane.partition import Batch
 from streams.fast_lane.store import PartitionStore
+from streams.lately import Lately
 from streams.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -102,7 +97,6 @@ _NOTHING = Standing("", 0, 0)
 _DIRECT = Sent()
 _PARKED_PER_MINUTE_MAX = 20
 """More is no fault of single accounts but one of this release, or of its machine."""
-_MINUTE = 60.0
 _decode_seat = msgspec.json.Decoder(Sent).decode
 
 
@@ -122,7 +116,7 @@ class CreditDesk:
         self._journal = journal
         self._policy = policy
         self._failures = Failures()
-        self._failed_at: deque[float] = deque(maxlen=_PARKED_PER_MINUTE_MAX)
+        self._failed_lately = Lately(_PARKED_PER_MINUTE_MAX + 1)
         self._portfolio = portfolio
         self._headers = headers_of("credit")
         self._topics = {kind: topic_of(name) for name, kind in BY_NAME.items()}
@@ -211,10 +205,8 @@ class CreditDesk:
 
     def _begin_again(self, batch: Batch, record: Record, error: AccountFailedError) -> None:
         """Have the step thrown away; when the record is come to again its account is parked."""
-        now = time.monotonic()
-        if len(self._failed_at) == _PARKED_PER_MINUTE_MAX and now - self._failed_at[0] < _MINUTE:
+        if self._failed_lately.one_more():
             raise error
-        self._failed_at.append(now)
         logger.error(
             "%s-%s@%s: account %r is parked: %s",
             *(record.topic, record.partition, record.offset, error.account_id, error),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from confluent_kafka.admin import AdminClient
 
 from agents.sink.rows import number_of
 from schemas.catalogue import DEAD_LETTERS, INPUT_TOPICS, topic_of
@@ -17,11 +15,7 @@ from streams.dead_letters import DISCARDED, SETTLED, Settled, settlement
 from streams.errors import HeadroomError, InvalidMessage
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
-from streams.kafka_client import topic_facts
-from streams.log_reader import LogReader
-
-Track = Callable[[str, int], Callable[[int], None]]
-"""Begins a stage of so many offsets, and says what to tell how many more are done."""
+from streams.log_reader import Track, open_readers
 
 
 class NoSuchLetterError(HeadroomError):
@@ -71,20 +65,9 @@ class Letter:
 
 def read_letters(config: Mapping[str, Any], track: Track) -> list[Letter]:
     """All that the topic holds, each partition's in its order; those that are settled too."""
-    count = topic_facts(AdminClient(dict(config)), [DEAD_LETTERS])[DEAD_LETTERS].partitions
-    readers = [LogReader(config, DEAD_LETTERS, partition) for partition in range(count)]
+    readers = open_readers(config, DEAD_LETTERS)
     advance = track("reading dead letters", sum(one.end - one.first for one in readers))
-    letters: list[Letter] = []
-    for reader in readers:
-        position = reader.first
-        read: list[Record] = []
-        for record in reader:
-            advance(record.offset + 1 - position)
-            position = record.offset + 1
-            read.append(record)
-        advance(reader.end - position)
-        letters += letters_in(read)
-    return letters
+    return [letter for reader in readers for letter in letters_in(reader.told(advance))]
 
 
 def letters_in(records: Iterable[Record]) -> list[Letter]:

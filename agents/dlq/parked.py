@@ -8,15 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from confluent_kafka.admin import AdminClient
 
 from agents.credit import state
 from agents.credit.agent import changelog_of
-from agents.dlq.letters import Track
 from schemas.events import BY_NAME, Event, Instant, ParkedAccountRetried, ParkedEventDiscarded
 from streams.errors import HeadroomError
-from streams.kafka_client import topic_facts
-from streams.log_reader import LogReader
+from streams.log_reader import Track, open_readers
 
 _PARKED = state.parked_key("").encode()
 _KEPT = state.kept_range("")[0].encode()
@@ -39,17 +36,12 @@ def read_parked(config: Mapping[str, Any], app_id: str, track: Track) -> list[Pa
     """All parked accounts, by id, as the credit agent has committed them last. Reads the whole
     changelog.
     """
-    changelog = changelog_of(app_id)
-    count = topic_facts(AdminClient(dict(config)), [changelog])[changelog].partitions
-    readers = [LogReader(config, changelog, partition) for partition in range(count)]
+    readers = open_readers(config, changelog_of(app_id))
     advance = track("reading state", sum(one.end - one.first for one in readers))
     found: list[Parked] = []
     for reader in readers:
         entries: dict[bytes, bytes] = {}
-        position = reader.first
-        for record in reader:
-            advance(record.offset + 1 - position)
-            position = record.offset + 1
+        for record in reader.told(advance):
             key = record.key or b""
             if not key.startswith(_PARKED) and _KEPT not in key:
                 continue
@@ -57,7 +49,6 @@ def read_parked(config: Mapping[str, Any], app_id: str, track: Track) -> list[Pa
                 entries.pop(key, None)
             else:
                 entries[key] = record.value
-        advance(reader.end - position)
         found += parked_in({key.decode(): raw for key, raw in entries.items()})
     return sorted(found, key=lambda one: one.account_id)
 

@@ -137,20 +137,7 @@ def _procedure(name: str, read: _Procedure) -> Procedure:
         countries=frozenset(read.countries),
         min_days_between=read.min_days_between,
         steps=tuple(
-            Step(
-                level=level,
-                days=step.days,
-                from_sent=step.from_sent,
-                channels=tuple(step.channels),
-                template=step.template,
-                minimum=step.minimum,
-                interest=step.interest,
-                costs=step.costs,
-                notice=step.notice,
-                blocks_orders=step.blocks_orders,
-                proposed=step.proposed,
-                pay_within_days=step.pay_within_days,
-            )
+            Step(**(step.model_dump() | {"level": level, "channels": tuple(step.channels)}))
             for level, step in enumerate(read.steps, start=1)
         ),
     )

@@ -14,11 +14,7 @@ from schemas.catalogue import INPUT_TOPICS, JOURNAL
 from streams.app import Member, PassLane, Wiring, batch_topic, build_app, member
 from streams.cloud_events import ORIGIN, headers_of
 from streams.codec import Codec
-from streams.dead_letters import (
-    DeadLetterCap,
-    FaultClass,
-    dead_letter,
-)
+from streams.dead_letters import DeadLetterCap, FaultClass, dead_letter
 from streams.errors import InvalidMessage
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import Record

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
-from confluent_kafka.admin import AdminClient
 
 from agents.credit.effects import Sent
 from agents.journal.entries import DIRECT, Entry
@@ -16,8 +15,7 @@ from streams.codec import Codec
 from streams.errors import InvalidMessage
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.partition import origin_of
-from streams.kafka_client import topic_facts
-from streams.log_reader import LogReader
+from streams.log_reader import LogReader, open_readers
 
 _decode_sent = msgspec.json.Decoder(Sent).decode
 
@@ -27,8 +25,7 @@ def journal_readers(config: Mapping[str, Any]) -> list[LogReader]:
 
     Raises `TopicMissingError` when there is no journal.
     """
-    count = topic_facts(AdminClient(dict(config)), [JOURNAL])[JOURNAL].partitions
-    return [LogReader(config, JOURNAL, partition) for partition in range(count)]
+    return open_readers(config, JOURNAL)
 
 
 def entries(
@@ -49,10 +46,7 @@ def entries(
         advance: told after each record by how many offsets the reader went on.
     """
     origins: dict[str, int] = {}
-    position = reader.first
-    for record in reader:
-        advance(record.offset + 1 - position)
-        position = record.offset + 1
+    for record in reader.told(advance):
         if not wanted(record):
             continue
         origin = origin_of(record)

@@ -20,15 +20,11 @@ def read_live(
     stands, None when there is no state.
     """
     changes: dict[bytes, bytes | None] = {}
-    position = reader.first
-    for record in reader:
-        advance(record.offset + 1 - position)
-        position = record.offset + 1
+    for record in reader.told(advance):
         changes[record.key or b""] = record.value
         if len(changes) >= _RECORDS_PER_WRITE:
-            store.write(changes, changelog_offset=position, now=time.time())
+            store.write(changes, changelog_offset=record.offset + 1, now=time.time())
             changes = {}
-    advance(max(reader.end - position, 0))
     store.write(changes, changelog_offset=reader.end, now=time.time())
     store.reload()
     return store.next_offset

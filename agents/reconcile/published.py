@@ -33,15 +33,11 @@ _decode = msgspec.msgpack.Decoder(Published).decode
 def read_published(reader: LogReader, shelf: Shelf, advance: Callable[[int], None]) -> None:
     """Keep the last record of every key, by `name_of`."""
     group = GROUP if reader.topic == FIGURES[1] else ""
-    position = reader.first
-    for record in reader:
-        advance(record.offset + 1 - position)
-        position = record.offset + 1
+    for record in reader.told(advance):
         name = name_of(group + (record.key or b"").decode())
         place = f"{record.topic}[{record.partition}]/{record.offset}"
         value = record.value
         shelf.put(name, None if value is None else _encode(Published(place, value)))
-    advance(max(reader.end - position, 0))
 
 
 def compare_published(

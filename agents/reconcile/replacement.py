@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
+from faust.types import TP
 
 from agents.core.policy import PolicyBook
 from agents.credit import state
@@ -20,13 +21,14 @@ from agents.credit.rules import figures, group_figures
 from agents.reconcile.states import changes_between
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import ExposureChanged, GroupExposureChanged
+from streams.app import open_transactions
 from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.errors import HeadroomError
 from streams.fast_lane.outlet import Outgoing
 from streams.fast_lane.store import PartitionStore
 from streams.fast_lane.transaction import Transactions
-from streams.kafka_client import client_config, producer_config
+from streams.kafka_client import client_config
 from streams.settings import Settings
 
 _CHANGES_PER_TRANSACTION = 5_000
@@ -69,10 +71,8 @@ class Replacement:
         """
         transactions: Transactions | None = None
         for changes in _in_lots(changes_between(live, recomputed)):
-            transactions = transactions or Transactions(
-                producer_config(self._settings),
-                transactional_id=f"{self._group}-{JOURNAL}-{partition}",
-                source=(JOURNAL, partition),
+            transactions = transactions or open_transactions(
+                self._settings, self._group, TP(JOURNAL, partition)
             )
             transactions.write(
                 at,

@@ -39,10 +39,7 @@ from streams.codec import Codec
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.store import Memory, PartitionStore
 from streams.kafka_client import topic_facts
-from streams.log_reader import LogReader
-
-Track = Callable[[str, int], Callable[[int], None]]
-"""Begins a stage of so many offsets, and says what to tell how many more are done."""
+from streams.log_reader import LogReader, Track
 
 PutRight = Callable[[int, int, PartitionStore, PartitionStore], object]
 """Hears of each partition the offset at which its states stand, the live and the recomputed one."""
@@ -197,7 +194,7 @@ class Reconciliation:
         store = self._store(f"recomputed-{reader.partition}")
         figures = ExpectedFigures(expected, reader.partition, self._codec.encode, self._policies)
         recomputation = Recomputation(store, self._codec, self._policies, figures)
-        records = _told(reader, advance)
+        records = reader.told(advance)
         waiting = _up_to(records, at, recomputation)
         recomputation.stand_at(at)
         self.tally.accounts += accounts_in(store if rebuilds else live.store)
@@ -249,15 +246,6 @@ class Reconciliation:
 
     def _store(self, name: str) -> PartitionStore:
         return PartitionStore(self._directory / name, state, self._memory)
-
-
-def _told(reader: LogReader, advance: Callable[[int], None]) -> Iterator[Record]:
-    position = reader.first
-    for record in reader:
-        advance(record.offset + 1 - position)
-        position = record.offset + 1
-        yield record
-    advance(max(reader.end - position, 0))
 
 
 def _up_to(records: Iterator[Record], end: int, recomputation: Recomputation) -> Record | None:

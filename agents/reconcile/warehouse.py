@@ -163,15 +163,11 @@ def _shelve(
     reader: LogReader, reached: int, shelf: Shelf, decode: Decode, advance: Callable[[int], None]
 ) -> None:
     """Keep what has to be a row."""
-    position = reader.first
-    for record in reader:
-        advance(record.offset + 1 - position)
-        position = record.offset + 1
+    for record in reader.told(advance):
         event_id = _id_of(record, decode) if record.offset <= reached else None
         if event_id is not None:
             place = f"{record.topic}[{record.partition}]/{record.offset}"
             shelf.put(_name(text_of(record.key).encode(), event_id), place.encode())
-    advance(max(reader.end - position, 0))
 
 
 def _id_of(record: Record, decode: Decode) -> bytes | None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.dunning.law import Kind
 from agents.dunning.procedure import Procedure, ProcedureBook
 from agents.dunning.procedure_text import ProcedureTextError, parse_procedures
 from agents.procedure_files import load_procedures
@@ -35,8 +36,8 @@ def parsed(text: str) -> Procedure:
     return parse_procedures({"p": text}).procedures[0]
 
 
-def name_of(book: ProcedureBook, kind: str, segment: str, country: str) -> str | None:
-    found = book.of(kind, segment, country)  # type: ignore[arg-type]  # any of the two
+def name_of(book: ProcedureBook, kind: Kind, segment: str, country: str) -> str | None:
+    found = book.of(kind, segment, country)
     return None if found is None else found.name
 
 
@@ -52,7 +53,7 @@ def name_of(book: ProcedureBook, kind: str, segment: str, country: str) -> str |
     ],
 )
 def test_each_customer_has_the_procedure_of_its_kind_segment_and_country(
-    kind: str, segment: str, country: str, name: str | None
+    kind: Kind, segment: str, country: str, name: str | None
 ) -> None:
     assert name_of(SHIPPED, kind, segment, country) == name
 
@@ -154,9 +155,9 @@ def test_two_procedures_may_not_want_the_same_customers() -> None:
     st.sampled_from(["NL", "BE", "DE"]),
 )
 def test_no_shipped_procedure_charges_a_consumer_before_the_notice(
-    kind: str, segment: str, country: str
+    kind: Kind, segment: str, country: str
 ) -> None:
-    found = SHIPPED.of(kind, segment, country)  # type: ignore[arg-type]
+    found = SHIPPED.of(kind, segment, country)
     if found is None or found.kind == "b2b":
         return
     first = next(each.level for each in found.steps if each.costs)

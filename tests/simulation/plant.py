@@ -29,6 +29,7 @@ import streams.app
 import streams.kafka_client
 from agents.credit.case import Case
 from schemas.events import OrderPlaced
+from streams import lately
 from streams.app import Wiring
 from streams.fast_lane import (
     commit,
@@ -159,7 +160,7 @@ class Plant:
         stand_ins: list[tuple[Any, str, Any]] = [
             *((module, "time", Time(self.world)) for module in _WITH_A_CLOCK),
             (streams.kafka_client, "time", Time(self.world)),
-            (agents.credit.agent, "time", Time(self.world)),
+            (lately, "time", Time(self.world)),
             (agents.credit.rules, "_HANDLERS", _HANDLERS | {OrderPlaced: _order_placed}),
             *((m, "threading", Threading(self.world)) for m in (fetch, outlet, standby)),
             (transaction, "threading", Threading(self.world)),

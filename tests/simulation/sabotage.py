@@ -36,7 +36,7 @@ def nobody_is_fenced() -> AbstractContextManager[Any]:
             group_metadata=group_metadata,
         )
 
-    return patch.object(streams.app, "_transactions", open_unfenced)
+    return patch.object(streams.app, "open_transactions", open_unfenced)
 
 
 def offsets_before_events() -> AbstractContextManager[Any]:
