@@ -24,7 +24,7 @@ from agents.credit.effects import Effect, Forward, Sent
 from agents.credit.failures import FailedAgainError, Failures
 from agents.credit.parking import AccountFailedError
 from schemas import events as ev
-from schemas.events import Event, OrderDecision
+from schemas.events import Event, Instant, OrderDecision
 
 _OTHER = "C-2"
 
@@ -85,10 +85,10 @@ def order_fails(order_id: str) -> Any:
     return fault(ev.OrderPlaced, lambda event: event.order_id == order_id)
 
 
-def retried(customer_id: str = CUSTOMER, number: int = 1) -> Event:
+def retried(customer_id: str = CUSTOMER, number: int = 1, at: Instant = 0) -> Event:
     return ev.ParkedAccountRetried(
         event_id=f"retry-{number}",
-        occurred_at=0,
+        occurred_at=at,
         customer_id=customer_id,
         by="ann",
         reason="mended in 0.3.1",
@@ -326,7 +326,7 @@ def test_nobody_else_notices_and_in_the_end_all_is_as_without_the_fault(
     with fault(ev.OrderPlaced, lambda event: event is poison or event == poison):
         found = desk.run([world.told[0], *history])
     for customer_id in desk.parked:
-        found += desk.apply(retried(customer_id))
+        found += desk.apply(retried(customer_id, at=world.now))  # no day has begun: it says which
     assert desk.parked == []
     assert _by_customer(found) == _by_customer(expected)
     assert _without_stamps(desk) == _without_stamps(plain)
