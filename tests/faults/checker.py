@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, TopicPartition
+from faults.offsets import waiting
 from worker.conftest import START, Broker
 
 from agents.policy_file import load_policy
@@ -141,19 +141,7 @@ class _Check:
 
     def _offsets(self) -> None:
         """The groups were told the end of all that there is to read."""
-        behind = []
-        for agent, topics in (("intake", INPUT_TOPICS), ("credit", [JOURNAL])):
-            group = f"{self._app_id}-{agent}"
-            config = {"bootstrap.servers": self._broker.bootstrap, "group.id": group}
-            consumer = Consumer({**config, "log_level": 0})
-            for topic in topics:
-                places = [TopicPartition(topic, n) for n in range(self._broker.partitions)]
-                for place in consumer.committed(places, timeout=30):
-                    last = self._logs[topic][place.partition][-1:]
-                    if last and place.offset <= last[0].offset:
-                        behind.append(f"{topic}-{place.partition} at {place.offset}")
-            consumer.close()
-        self._note("committed offsets are behind", behind)
+        self._note("committed offsets are behind", waiting(self._broker, self._app_id))
 
     def _state(self) -> None:
         """Live state, figures and journal, by the command that users have for it."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pytest
 from faults.checker import Verdict, check
 from faults.cluster import Cluster
+from faults.offsets import waiting
 from faults.traffic import Traffic, wait_until
 from worker.conftest import START, Broker, WorkerProcess, make_worker  # noqa: F401  a fixture
 
@@ -18,6 +19,7 @@ from schemas.catalogue import JOURNAL
 from streams.embedded.kafka import EmbeddedKafka
 
 _STOP_SECONDS = 45.0
+_COMMIT_SECONDS = 180.0
 
 
 class Brokers(Protocol):
@@ -70,11 +72,21 @@ class Scenario:
         self.traffic.wait_for_answers()
         self._began = time.monotonic()
 
+    def wait_until_committed(self, seconds: float = _COMMIT_SECONDS) -> None:
+        """Until all that was sent is done and committed. Every order may be answered before: what
+        follows the last order in its topic, and its invoices and payments in theirs, is not.
+        """
+        deadline = time.monotonic() + seconds
+        while left := waiting(self.broker, self.app_id):
+            assert time.monotonic() < deadline, f"not committed: {', '.join(left)}"
+            time.sleep(0.2)
+
     def end(self) -> Verdict:
         """No more business; the workers stop as planned; nothing may have been lost or doubled."""
         recovered = time.monotonic()
         silence = self.traffic.silence(self._began, recovered)
         self.traffic.stop()
+        self.wait_until_committed()
         for worker in self.workers:
             if worker.exit_code is None:
                 worker.terminate()

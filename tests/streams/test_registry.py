@@ -135,7 +135,9 @@ class FakeRegistry:
 
 
 @pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
+    # It answers from a thread of this process, which a busy machine may keep waiting.
+    monkeypatch.setattr("streams.registry.REQUEST_TIMEOUT_SECONDS", 60)
     fake = FakeRegistry()
     yield fake
     fake.close()
