@@ -10,8 +10,16 @@ from collections.abc import Iterable, Iterator
 from agents.core.ledger import MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
-from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched, Sent
+from agents.credit.effects import (
+    AccountLeft,
+    AccountTouched,
+    Continuation,
+    Forward,
+    GroupTouched,
+    Sent,
+)
 from agents.credit.rules import figures, group_figures, reduce
+from agents.dunning.run import continued
 from agents.intake.rules import check
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import (
@@ -19,6 +27,7 @@ from schemas.events import (
     AccountRecalled,
     BusinessDayStarted,
     Day,
+    DunningRunContinued,
     Event,
     ExposureChanged,
     GroupExposureChanged,
@@ -37,10 +46,10 @@ class Simulation:
     def feed(self, event: Event) -> Iterator[Event | Refusal]:
         """Apply one event; yields what goes out, and refusals, in order.
 
-        Accounts move to their groups and back here as the events say so. What a journal tells of
-        that is passed over.
+        Accounts move to their groups and back here as the events say so, and the dunning run of a
+        day is done when the day begins. What a journal tells of that is passed over.
         """
-        if isinstance(event, AccountMoved | AccountRecalled):
+        if isinstance(event, AccountMoved | AccountRecalled | DunningRunContinued):
             return
         refusal = None if isinstance(event, BusinessDayStarted) else check(event)
         if refusal is not None:
@@ -49,18 +58,23 @@ class Simulation:
         yield from self._apply(event, Sent())
 
     def _apply(self, event: Event, sent: Sent) -> Iterator[Event | Refusal]:
-        for effect in reduce(self._ledger, event, self._policy, sent):
-            match effect:
-                case AccountTouched():
-                    self._touched.add(effect.account_id)
-                case GroupTouched():
-                    self._groups.add(effect.group_id)
-                case Forward():
-                    yield from self._apply(effect.event, effect.sent)
-                case AccountLeft():
-                    self._touched.add(effect.account_id)
-                case _:
-                    yield effect
+        following: Event | None = event
+        while following is not None:
+            event, following = following, None
+            for effect in reduce(self._ledger, event, self._policy, sent):
+                match effect:
+                    case AccountTouched():
+                        self._touched.add(effect.account_id)
+                    case GroupTouched():
+                        self._groups.add(effect.group_id)
+                    case Forward():
+                        yield from self._apply(effect.event, effect.sent)
+                    case AccountLeft():
+                        self._touched.add(effect.account_id)
+                    case Continuation():
+                        following = continued(effect)
+                    case _:
+                        yield effect
 
     def figures(self) -> Iterator[ExposureChanged]:
         """The figures of every account, by customer id."""

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from agents.credit.agent import changelog_of, credit
 from agents.intake.agent import intake
-from agents.policy_file import load_policy
+from agents.rule_files import load_rules
 from agents.sink.agent import sink
 from schemas.catalogue import CREDIT_CHANGELOG, TOPICS
 from streams.app import Member, Wiring
@@ -168,7 +168,7 @@ def _make(only: Collection[str], wiring: Wiring) -> list[Member]:
     codec = Codec(
         open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
     )
-    policy = load_policy(settings.policy_file)
+    policy = load_rules(settings)
     makers: dict[str, Callable[[], Member]] = {
         "intake": lambda: intake(wiring, codec),
         "credit": lambda: credit(wiring, codec, policy),

@@ -25,3 +25,8 @@ def holidays_of(country: str, year: int) -> frozenset[Day]:
     if country not in list_supported_countries():
         raise ConfigurationError(f"the holidays of {country!r} are not known")
     return frozenset(day_of(day) for day in country_holidays(country, years=[year, year + 1]))
+
+
+def known_holidays(country: str, year: int) -> frozenset[Day]:
+    """Those of `holidays_of`; none for a country whose holidays nobody knows."""
+    return holidays_of(country, year) if country in list_supported_countries() else frozenset()

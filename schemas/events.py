@@ -377,6 +377,42 @@ class DunningResumed(Event, frozen=True, kw_only=True, gc=False):
     until: Day | None = None
 
 
+class DunningStepReported(Event, frozen=True, kw_only=True, gc=False):
+    """What became of an attempt to send a step: `result` is `sent`, `bounced` or `failed`. A bounce
+    may follow what was sent.
+    """
+
+    customer_id: str
+    step_id: str
+    attempt: int
+    channel: str
+    result: str
+    on: Day
+    detail: str | None = None
+
+
+class DunningStepDecided(Event, frozen=True, kw_only=True, gc=False):
+    """A person's answer to a proposed step: `decision` is `approve` or `skip`; with `channel` it is
+    to go that way.
+    """
+
+    customer_id: str
+    step_id: str
+    decision: str
+    by: str
+    reason: str
+    channel: str | None = None
+
+
+class DunningRunContinued(Event, frozen=True, kw_only=True, gc=False):
+    """The next accounts of a partition have their turn in the dunning run of the day `date`. Only
+    the journal has it.
+    """
+
+    date: Day
+    number: int
+
+
 class MovedEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of an account's state: its key within the account, and its value as JSON."""
 
@@ -518,9 +554,15 @@ class DunnedInvoice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     open_amount: Minor
     due_on: Day
     days_overdue: int
+    level: int | None = None
+    interest: Minor | None = None
 
 
 class DunningStep(Event, frozen=True, kw_only=True, gc=False):
+    """A message to a customer that is due to go out, by the first channel that works: `attempt`
+    counts them. One that is `proposed` waits for a person.
+    """
+
     customer_id: str
     step_id: str
     level: int
@@ -535,6 +577,31 @@ class DunningStep(Event, frozen=True, kw_only=True, gc=False):
     currency: str
     legal_basis: str
     pay_by: Day
+    attempt: int | None = None
+    proposed: bool | None = None
+    kind: str | None = None
+    country: str | None = None
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+
+
+class DunningStepSettled(Event, frozen=True, kw_only=True, gc=False):
+    """What became of a step: `sent`; `bounced` or `failed` (another channel follows, if there is
+    one); `undeliverable` (no channel is left: a task for a person); `withdrawn` (it is not to be
+    sent, for what it says is no longer so); `skipped` by a person; `impossible` (no table of laws
+    says what may be asked).
+    """
+
+    customer_id: str
+    step_id: str
+    level: int
+    outcome: str
+    channel: str
+    attempt: int
+    on: Day
+    detail: str | None = None
+    by: str | None = None
 
 
 class RiskSignal(Event, frozen=True, kw_only=True, gc=False):
@@ -581,13 +648,21 @@ INCOMING: tuple[type[Event], ...] = (
     FeedAdvanced,
     DunningPaused,
     DunningResumed,
+    DunningStepReported,
+    DunningStepDecided,
+    DunningRunContinued,
     AccountMoved,
     AccountRecalled,
     BusinessDayStarted,
 )
 """All that the journal may hold."""
 
-JOURNAL_ONLY: tuple[type[Event], ...] = (AccountMoved, AccountRecalled, BusinessDayStarted)
+JOURNAL_ONLY: tuple[type[Event], ...] = (
+    AccountMoved,
+    AccountRecalled,
+    DunningRunContinued,
+    BusinessDayStarted,
+)
 """What of it Headroom itself writes there; nobody may send it in."""
 
 OUTGOING: tuple[type[Event], ...] = (
@@ -596,6 +671,7 @@ OUTGOING: tuple[type[Event], ...] = (
     ExposureChanged,
     GroupExposureChanged,
     DunningStep,
+    DunningStepSettled,
     RiskSignal,
 )
 """All that Headroom publishes."""

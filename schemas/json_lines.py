@@ -39,6 +39,7 @@ _CURRENCY_FIELDS = {
 
 # The contract names the subject of these before the customer.
 _LEADING_KEYS = {
+    "DunningStepSettled": ("step_id",),
     "OrderDecision": ("order_id",),
     "DunningStep": ("step_id",),
     "RiskSignal": ("kind",),
@@ -308,8 +309,9 @@ def _written_item(field: Field, value: Any, currency: str | None) -> Any:
             return dates.format_instant(value)
         case "record" if field.record is not None:
             return {
-                inner.name: _written(inner, getattr(value, inner.name), currency)
+                inner.name: _written(inner, own, currency)
                 for inner in fields_of(field.record)
+                if (own := getattr(value, inner.name)) is not None or not inner.has_default
             }
         case _:
             return value

@@ -59,6 +59,12 @@ class Metrics:
             ["threshold", "direction"],
             registry=self.registry,
         )
+        self.dunning_steps = Counter(
+            "headroom_dunning_steps_total",
+            "Messages to customers sent on their way",
+            ["level", "channel"],
+            registry=self.registry,
+        )
         self.dead_letters = Counter(
             "headroom_dead_letters_total", "Events refused", ["reason"], registry=self.registry
         )

@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     )
     time_zone: str = _setting("UTC", "Time zone in which a business day begins, by its IANA name")
     policy_file: Path | None = _setting(None, "TOML file with the credit policy; else the default")
+    procedures_dir: Path | None = _setting(
+        None, "Directory of dunning procedures (TOML); without one nobody is dunned"
+    )
     laws_dir: Path | None = _setting(
         None, "Directory of tables of laws (TOML) that stand in for the shipped ones or add to them"
     )

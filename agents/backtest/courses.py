@@ -16,8 +16,9 @@ import msgspec
 from agents.core.ledger import MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.credit import state
-from agents.credit.effects import Forward, Sent
+from agents.credit.effects import Continuation, Forward, Sent
 from agents.credit.rules import reduce, today_of
+from agents.dunning.run import continued
 from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import (
     BusinessDayStarted,
@@ -113,11 +114,16 @@ class Course:
                 )
 
     def _apply(self, event: Event, sent: Sent) -> Iterator[Any]:
-        for effect in reduce(self.ledger, event, self.policies, sent):
-            if isinstance(effect, Forward):
-                yield from self._apply(effect.event, effect.sent)
-            else:
-                yield effect
+        following: Event | None = event
+        while following is not None:
+            event, following = following, None
+            for effect in reduce(self.ledger, event, self.policies, sent):
+                if isinstance(effect, Forward):
+                    yield from self._apply(effect.event, effect.sent)
+                elif isinstance(effect, Continuation):
+                    following = continued(effect)
+                else:
+                    yield effect
 
     def _decided(self, decision: OrderDecision) -> None:
         name = (decision.customer_id, decision.order_id)

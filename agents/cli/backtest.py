@@ -21,7 +21,7 @@ from agents.cli.paper import plain_console
 from agents.cli.progress import Stages
 from agents.journal import from_file, from_kafka
 from agents.journal.in_order import in_order
-from agents.policy_file import load_policy
+from agents.rule_files import load_rules
 from agents.simulate import with_days
 from schemas.dates import format_instant, parse_day
 from schemas.events import Day, Event
@@ -70,9 +70,7 @@ def backtest(
     settings = load_settings()
     if out is not None and out.suffix not in _FORMATS:
         raise ConfigurationError(f"--out {out}: name a file ending in {' or '.join(_FORMATS)}")
-    courses = TwoCourses(
-        load_policy(current or settings.policy_file), load_policy(policy), _day(since)
-    )
+    courses = TwoCourses(load_rules(settings, current), load_rules(settings, policy), _day(since))
     with Stages() as stages:
         events = (
             _from_kafka(settings, stages) if journal is None else _from_file(journal, days=days)

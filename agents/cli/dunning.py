@@ -199,10 +199,10 @@ def timetable_(
     ] = None,
 ) -> None:
     """Tell on which days the steps follow, for an invoice that nobody pays."""
-    one = load_procedures(directory).of(kind, segment, country)
+    due_on = _day("DUE", due)
+    one = load_procedures(directory).of(kind, segment, country, due_on)
     if one is None:
         raise ConfigurationError(f"no procedure for {kind} in {country}")
-    due_on = _day("DUE", due)
     year = date_of(due_on).year
     holidays = frozenset().union(*(holidays_of(country, year + n) for n in (-1, 1, 3)))
     typer.echo(f"{one.name}, due {due}")

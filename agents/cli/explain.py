@@ -18,7 +18,7 @@ from agents.core.policy import PolicyBook
 from agents.credit.explanation import Explanation, Fact, Input, Ruling, Witness
 from agents.journal import from_file
 from agents.journal.order_search import Published, published, replay_journal
-from agents.policy_file import load_policy
+from agents.rule_files import load_rules
 from schemas.dates import format_day, format_instant
 from schemas.json_lines import to_line
 from schemas.money import format_amount
@@ -59,7 +59,7 @@ def explain(
     when they differ, or when the journal knows no such order.
     """
     settings = load_settings()
-    policies = load_policy(policy or settings.policy_file)
+    policies = load_rules(settings, policy)
     found = (
         _from_file(journal, policies, order_id)
         if journal is not None

@@ -10,9 +10,9 @@ import typer
 
 from agents.cli.progress import Stages
 from agents.cli.reconcile import conclude, say
-from agents.policy_file import load_policy
 from agents.reconcile.replacement import Replacement
 from agents.reconcile.run import Reconciliation
+from agents.rule_files import load_rules
 from streams.codec import Codec
 from streams.embedded.parts import with_broker
 from streams.kafka_client import client_config
@@ -38,7 +38,7 @@ def rebuild(
     codec = Codec(
         open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
     )
-    policies = load_policy(settings.policy_file)
+    policies = load_rules(settings)
     replacement = Replacement(settings, codec, policies) if replace else None
     with tempfile.TemporaryDirectory(prefix="headroom-rebuild-") as directory, Stages() as stages:
         run = Reconciliation(

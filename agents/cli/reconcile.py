@@ -17,10 +17,10 @@ import typer
 from clickhouse_connect.driver.client import Client
 
 from agents.cli.progress import Stages
-from agents.policy_file import load_policy
 from agents.reconcile.findings import Difference, Note, Tally
 from agents.reconcile.run import Reconciliation
 from agents.reconcile.schedule import compare_every
+from agents.rule_files import load_rules
 from streams.clickhouse import open_clickhouse
 from streams.codec import Codec
 from streams.embedded.clickhouse import find_endpoint
@@ -65,7 +65,7 @@ def reconcile(
     codec = Codec(
         open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
     )
-    policies = load_policy(settings.policy_file)
+    policies = load_rules(settings)
     with (
         tempfile.TemporaryDirectory(prefix="headroom-reconcile-") as directory,
         _clickhouse(settings) as clickhouse,

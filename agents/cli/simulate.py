@@ -12,6 +12,7 @@ import typer
 from agents.core.policy_text import PolicyError
 from agents.core.refusal import Refusal
 from agents.policy_file import load_policy
+from agents.rule_files import load_dunning
 from agents.simulate import Simulation, with_days
 from schemas.events import Event
 from schemas.json_lines import BadLine, read, to_line
@@ -23,6 +24,10 @@ def simulate(
     events: Annotated[Path, typer.Argument(help="Events, one JSON object a line; - reads stdin.")],
     policy: Annotated[
         Path | None, typer.Option(help="Policy file (TOML); default: the one that ships.")
+    ] = None,
+    procedures: Annotated[
+        Path | None,
+        typer.Option(help="Directory of dunning procedures (TOML); without one nobody is dunned."),
     ] = None,
     state: Annotated[
         bool,
@@ -37,7 +42,7 @@ def simulate(
     Lines that cannot be used and events that are refused are told on stderr; the rest goes on.
     """
     try:
-        rules = load_policy(policy)
+        rules = load_policy(policy).with_dunning(load_dunning(procedures, None))
         text = sys.stdin.read() if str(events) == "-" else events.read_text(encoding="utf-8")
     except (PolicyError, OSError, UnicodeDecodeError) as error:
         typer.echo(f"headroom simulate: {error}", err=True)

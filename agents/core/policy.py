@@ -11,11 +11,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from decimal import ROUND_DOWN, Decimal
 from functools import cache
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from schemas.events import Day
 from schemas.money import exponent
+
+if TYPE_CHECKING:  # what stands in the core knows no room
+    from agents.dunning.book import DunningBook
 
 SHARE_ONE = 10_000
 """Shares are kept as ten-thousandths, so that comparing them needs integers only."""
@@ -83,10 +87,14 @@ class PolicyVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyBook:
-    """A policy file: its versions, by the day from which they are valid."""
+    """A policy file: its versions, by the day from which they are valid; and by what is dunned."""
 
-    def __init__(self, versions: tuple[PolicyVersion, ...]) -> None:
+    def __init__(
+        self, versions: tuple[PolicyVersion, ...], dunning: DunningBook | None = None
+    ) -> None:
         self.versions = versions
+        self.dunning = dunning
+        """None: nobody is dunned."""
         self._starts = [version.valid_from for version in versions]
 
     def at(self, day: Day) -> PolicyVersion:
@@ -104,7 +112,11 @@ class PolicyBook:
         begins = msgspec.structs.replace(other.at(day), valid_from=day)
         earlier = [version for version in self.versions if version.valid_from < day]
         later = [version for version in other.versions if version.valid_from > day]
-        return PolicyBook((*earlier, begins, *later))
+        return PolicyBook((*earlier, begins, *later), self.dunning)
+
+    def with_dunning(self, dunning: DunningBook | None) -> PolicyBook:
+        """The same policy, and by what is dunned."""
+        return PolicyBook(self.versions, dunning)
 
 
 @cache

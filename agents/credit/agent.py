@@ -15,17 +15,29 @@ from agents.clock.agent import announce_business_days
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
-from agents.credit.effects import AccountLeft, AccountTouched, Forward, GroupTouched, Sent, Standing
+from agents.credit.effects import (
+    AccountLeft,
+    AccountTouched,
+    Continuation,
+    Effect,
+    Forward,
+    GroupTouched,
+    Sent,
+    Standing,
+)
 from agents.credit.failures import Failures
 from agents.credit.parking import AccountFailedError, parked_in
-from agents.credit.portfolio import Portfolio
+from agents.credit.portfolio import Portfolio, Totals
 from agents.credit.rules import figures, group_figures, has_figures
+from agents.dunning.run import continued
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import (
     BY_NAME,
     AccountMoved,
     BusinessDayStarted,
     CreditLimitAlert,
+    DunningStep,
+    DunningStepSettled,
     Event,
     OrderDecision,
     RiskSignal,
@@ -123,6 +135,7 @@ class CreditDesk:
         self._events = metrics.tally(metrics.events)
         self._decided = metrics.tally(metrics.order_decisions)
         self._alerted = metrics.tally(metrics.limit_alerts)
+        self._dunned = metrics.tally(metrics.dunning_steps)
         self._refused = metrics.tally(metrics.dead_letters)
         self._cap = cap
 
@@ -154,34 +167,52 @@ class CreditDesk:
             except AccountFailedError as error:
                 self._begin_again(batch, record, error)
                 return
-            forwarded = 0
-            for effect in effects:
-                match effect:
-                    case AccountTouched():
-                        totals.move(effect.before, effect.after)
-                        batch.touch(effect.account_id)
-                    case OrderDecision():
-                        self._decided[effect.decision, next(iter(effect.reasons), "")] += 1
-                        batch.publish(self._outgoing(effect, effect.customer_id, record.timestamp))
-                    case CreditLimitAlert():
-                        self._alerted[effect.threshold, effect.direction] += 1
-                        batch.publish(self._outgoing(effect, effect.customer_id))
-                    case RiskSignal():
-                        batch.publish(self._outgoing(effect, effect.customer_id))
-                    case Refusal():
-                        refused = record
-                        if effect.event is not None:  # it had waited; the record is another
-                            refused = record._replace(value=self._codec.encode(effect.event))
-                        self._refuse(batch, refused, effect.reason, "rule", effect.detail)
-                    case Forward():
-                        sent_on = self._forward(record, event, effect, forwarded)
-                        batch.forward(sent_on, moves=isinstance(effect.event, AccountMoved))
-                        forwarded += 1
-                    case GroupTouched():
-                        batch.touch(_GROUP + effect.group_id)
-                    case AccountLeft():
-                        totals.move(effect.before, _NOTHING)
-                        batch.touch(effect.account_id)
+            self._tell(batch, record, event, effects, totals)
+
+    def _tell(
+        self,
+        batch: Batch,
+        record: Record,
+        event: Event,
+        effects: Iterable[Effect],
+        totals: Totals,
+    ) -> None:
+        """Publish what follows from a record, and note what is said with the next commit."""
+        forwarded = 0
+        for effect in effects:
+            match effect:
+                case AccountTouched():
+                    totals.move(effect.before, effect.after)
+                    batch.touch(effect.account_id)
+                case OrderDecision():
+                    self._decided[effect.decision, next(iter(effect.reasons), "")] += 1
+                    batch.publish(self._outgoing(effect, effect.customer_id, record.timestamp))
+                case CreditLimitAlert():
+                    self._alerted[effect.threshold, effect.direction] += 1
+                    batch.publish(self._outgoing(effect, effect.customer_id))
+                case DunningStep():
+                    if not effect.proposed:
+                        self._dunned[str(effect.level), effect.channel] += 1
+                    batch.publish(self._outgoing(effect, effect.customer_id))
+                case RiskSignal() | DunningStepSettled():
+                    batch.publish(self._outgoing(effect, effect.customer_id))
+                case Refusal():
+                    refused = record
+                    if effect.event is not None:  # it had waited; the record is another
+                        refused = record._replace(value=self._codec.encode(effect.event))
+                    self._refuse(batch, refused, effect.reason, "rule", effect.detail)
+                case Forward():
+                    sent_on = self._forward(record, event, effect, forwarded)
+                    batch.forward(sent_on, moves=isinstance(effect.event, AccountMoved))
+                    forwarded += 1
+                case Continuation():
+                    batch.forward(self._goes_on(record, effect, forwarded), moves=False)
+                    forwarded += 1
+                case GroupTouched():
+                    batch.touch(_GROUP + effect.group_id)
+                case AccountLeft():
+                    totals.move(effect.before, _NOTHING)
+                    batch.touch(effect.account_id)
 
     # ── what is said once per commit (`streams.fast_lane.partition.Books`) ──────────────────────
 
@@ -237,6 +268,14 @@ class CreditDesk:
         headers.append((ORIGIN, f"{self._journal}:{record.partition}:{position}".encode()))
         headers.append((SEAT, msgspec.json.encode(forward.sent)))
         return Outgoing(JOURNAL, forward.key.encode(), value, headers)
+
+    def _goes_on(self, record: Record, continuation: Continuation, number: int) -> Outgoing:
+        """A journal record of this partition, behind what has come in."""
+        event = continued(continuation)
+        headers = self._headers(event)
+        position = place_of(record.offset, number)
+        headers.append((ORIGIN, f"{self._journal}:{record.partition}:{position}".encode()))
+        return Outgoing(JOURNAL, None, self._codec.encode(event), headers, record.partition)
 
     def _outgoing(self, event: Event, customer_id: str, answers: int = 0) -> Outgoing:
         return Outgoing(

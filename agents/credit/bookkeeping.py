@@ -17,6 +17,7 @@ from agents.credit.behaviour import forget_paid, note_paid
 from agents.credit.group_books import GroupBooks
 from agents.credit.positions import invoice_position, order_position
 from agents.credit.rate_watch import watch_rates
+from agents.dunning.agenda import look_on
 from schemas.events import Day, Minor
 
 APPROVED = ("approved", "released")
@@ -173,6 +174,10 @@ class Books(AccountDay):
         self._rebook_excess(invoice, position.taken)
         if position.due != invoice.booked_due:
             self._index_due(invoice_id, invoice, position.due)
+        blocks = invoice.dunning_blocks and position.open > 0
+        if blocks is not invoice.booked_blocks:
+            account.dunning_blocks += 1 if blocks else -1
+            invoice.booked_blocks = blocks
         level = invoice.dunning_level if position.open else 0
         if level != invoice.booked_level:
             self._count_dunned(invoice.booked_level, -1)
@@ -285,12 +290,17 @@ class Books(AccountDay):
             kind = key[len(self.account_id) + 1]
             if kind == "d" and state.due_day(key) >= self.today:
                 self.wake_on(state.due_day(key) + 1)
+            elif kind == "u" and not value.outcome:
+                self.wake_on(soonest)
             elif kind == "t":
                 self.wake_on(max(state.due_day(key), soonest))
             elif kind in "oipc" and value.closed_on is not None:
                 day = max(value.closed_on + self.policy.remember_days, soonest)
                 forgotten.setdefault(day, []).append(key)
         account.look_on = 0
+        if account.dun_on:
+            day, account.dun_on = max(account.dun_on, soonest), 0
+            look_on(self, day)
         for day, keys in forgotten.items():
             self.ledger.put(state.forget_key(day, self.account_id, account.sequence), keys)
         watch_rates(self)
@@ -341,6 +351,9 @@ class Books(AccountDay):
             self.book(invoice.currency).overdue += due_amount - invoice.booked_due
         elif due_amount and not invoice.booked_due:
             self.wake_on(invoice.due_on + 1)
+        book = self.policies.dunning
+        if book is not None and due_amount > invoice.booked_due:
+            look_on(self, max(book.first_look(invoice.due_on), self.today + 1))
         invoice.booked_due = due_amount
         if due_amount:
             self.ledger.put(key, state.Due(due_amount, invoice.currency))

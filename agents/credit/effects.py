@@ -7,7 +7,16 @@ from typing import TypeAlias
 import msgspec
 
 from agents.core.refusal import Refusal
-from schemas.events import CreditLimitAlert, Event, Minor, OrderDecision, RiskSignal
+from schemas.events import (
+    CreditLimitAlert,
+    Day,
+    DunningStep,
+    DunningStepSettled,
+    Event,
+    Minor,
+    OrderDecision,
+    RiskSignal,
+)
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +69,13 @@ class Forward(msgspec.Struct, frozen=True, gc=False):
     event: Event
 
 
+class Continuation(msgspec.Struct, frozen=True, gc=False):
+    """The dunning run of the day goes on in this partition, behind what has come meanwhile."""
+
+    day: Day
+    number: int
+
+
 Effect: TypeAlias = (
     OrderDecision
     | CreditLimitAlert
@@ -69,4 +85,7 @@ Effect: TypeAlias = (
     | AccountLeft
     | GroupTouched
     | Forward
+    | DunningStep
+    | DunningStepSettled
+    | Continuation
 )

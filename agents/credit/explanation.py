@@ -17,11 +17,12 @@ from agents.core.policy import PolicyBook
 from agents.credit import state
 from agents.credit.account_day import AccountDay
 from agents.credit.case import Case
-from agents.credit.effects import Forward, Sent
+from agents.credit.effects import Continuation, Forward, Sent
 from agents.credit.named_documents import named_documents
 from agents.credit.obstacles import Obstacle, look_at, obstacles, obstacles_now
 from agents.credit.order_check import hold_reasons
 from agents.credit.rules import reduce, today_of
+from agents.dunning.run import continued
 from agents.journal.entries import Entry
 from schemas.events import (
     CreditGroupUpserted,
@@ -182,6 +183,8 @@ class Witness:
         for effect in reduce(ledger, event, self._policies, sent):
             if isinstance(effect, Forward) and self._follow:
                 yield from self._apply(ledger, effect.event, effect.sent)
+            elif isinstance(effect, Continuation) and self._follow:
+                yield from self._apply(ledger, continued(effect), sent)
             elif isinstance(effect, OrderDecision) and is_called(effect.order_id, self._order_id):
                 yield effect, next(made)
 

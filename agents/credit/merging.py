@@ -17,12 +17,20 @@ from agents.core.ledger import Ledger
 from agents.credit import state
 from agents.credit.case import Case
 from agents.credit.named_documents import FIELD_OF_LIST, KIND_OF_FIELD
+from agents.dunning.absorbing import absorb_followed, absorb_message, absorb_promise
 from schemas.events import AccountMoved, Event
 
 
 def absorb(case: Case, event: AccountMoved) -> None:
     """Take a part of another customer's account into this one."""
     other = event.customer_id
+
+    def invoice_here(invoice_id: str) -> str:
+        return _known_as(case.ledger, case.account_id, "i", invoice_id, (other,))
+
+    def payment_here(payment_id: str) -> str:
+        return _known_as(case.ledger, case.account_id, "p", payment_id, (other,))
+
     case.account.absorbed += [
         one for one in absorbed_with(event) if one not in case.account.absorbed
     ]
@@ -42,6 +50,12 @@ def absorb(case: Case, event: AccountMoved) -> None:
             _absorb_payment(case, other, _free_id(case, "p", other, own_id), value)
         elif kind == "c":
             _absorb_credit_note(case, other, _free_id(case, "c", other, own_id), value)
+        elif kind == "u":
+            absorb_promise(case, other, own_id, value, invoice_here)
+        elif kind == "v":
+            absorb_message(case, own_id, value, invoice_here)
+        elif kind == "z":
+            absorb_followed(case, other, own_id, value, invoice_here, payment_here)
 
 
 def absorbed_with(event: AccountMoved) -> list[str]:
@@ -95,6 +109,7 @@ def _absorb_order(case: Case, order_id: str, order: state.Order) -> None:
 
 def _absorb_invoice(case: Case, other: str, invoice_id: str, invoice: state.Invoice) -> None:
     invoice.booked_open = invoice.booked_due = invoice.booked_level = 0
+    invoice.booked_blocks = False
     for applied in invoice.applied.values():
         applied.booked_excess = 0
     invoice.closed_on = None

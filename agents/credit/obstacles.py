@@ -145,6 +145,14 @@ def _overdue(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
 
 def _dunning_block(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     level = case.policy.block_from_level
+    if case.account.dunning_blocks:
+        late = case.account.dunning_blocks
+        return Obstacle(
+            reasons.DUNNING_BLOCK,
+            f"{late} open {'invoice has' if late == 1 else 'invoices have'} reached a dunning "
+            "level that holds orders",
+            "pay what was dunned",
+        )
     return Obstacle(
         reasons.DUNNING_BLOCK,
         f"an open invoice was dunned to level {max(case.account.dunned, default=0)}; "

@@ -122,7 +122,7 @@ def standing_reasons(case: Case) -> list[str]:
             _add(reasons.LIMIT_MISSING, found)
     if case.policy.overdue_above_utilisation is None and is_overdue(case):
         found.append(reasons.OVERDUE)
-    if account.dunned and is_dunned(case):
+    if account.dunning_blocks or (account.dunned and is_dunned(case)):
         found.append(reasons.DUNNING_BLOCK)
     if account.insured_limit is not None and is_cover_stopped(case):
         found.append(reasons.INSURANCE_COVER_STOPPED)

@@ -41,6 +41,8 @@ from agents.credit.group_books import GroupBooks
 from agents.credit.holdings import Holdings, utilisation_text
 from agents.credit.order_decisions import look_again
 from agents.credit.settlement import settle, settle_group
+from agents.dunning import following, outcomes, promises, run, second_chance
+from agents.dunning.messages import review
 from schemas import events
 from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import (
@@ -51,6 +53,7 @@ from schemas.events import (
     CustomersMerged,
     CustomerUpserted,
     Day,
+    DunningRunContinued,
     Event,
     ExposureChanged,
     FeedAdvanced,
@@ -82,8 +85,25 @@ _HANDLERS: dict[type[Event], Callable[[Case, Any], None]] = {
     events.PaymentAllocated: payments.payment_allocated,
     events.PaymentReversed: payments.payment_reversed,
     events.DunningStep: invoices.invoices_dunned,
+    events.PaymentFailed: second_chance.payment_failed,
+    events.PromiseToPayMade: promises.promise_made,
+    events.PaymentPlanAgreed: promises.plan_agreed,
+    events.PaymentPlanCancelled: promises.plan_cancelled,
+    events.DunningPaused: following.dunning_paused,
+    events.DunningResumed: following.dunning_resumed,
+    events.DunningStepReported: outcomes.step_reported,
+    events.DunningStepDecided: outcomes.step_decided,
 }
 """Events of the journal that are not here concern other rooms."""
+
+_FOLLOWED_BY: dict[type[Event], Callable[[Case, Any], None]] = {
+    events.CustomerUpserted: following.customer_upserted,
+    events.PaymentReceived: following.payment_moved,
+    events.PaymentCleared: following.payment_moved,
+    events.PaymentAllocated: following.payment_moved,
+    events.PaymentReversed: following.payment_moved,
+}
+"""What events mean for the dunning of an account, once its books have them."""
 
 _MOVES = (CustomersMerged, AccountMoved, AccountRecalled)
 """With these an account goes somewhere else, or another one goes into it."""
@@ -110,6 +130,8 @@ def reduce(
     if handler is not None:
         account_id: str = event.customer_id  # type: ignore[attr-defined]  # every handled event has one
         account: state.Account | None = ledger.get(state.account_key(account_id))
+        if account is not None and account.dun_on:
+            run.catch_up(ledger, account_id, event, policies, effects)
         if account is not None and account.parked and account.group_id == sent.group_id:
             parking.keep(ledger, account_id, account, event, sent)
         elif not _is_elsewhere(ledger, event, sent, account, effects):
@@ -132,10 +154,17 @@ def _apply(
     try:
         if sent.aliases:
             event = merging.renamed(ledger, account_id, event, sent.aliases)
-        case = Case(ledger, policies, account_id, event, today_of(ledger, event), effects)
+        case = Case(
+            ledger, policies, account_id, event, _day_of(ledger, account_id, event), effects
+        )
         case.begin()
         case.age()
         handler(case, event)
+        followed_by = _FOLLOWED_BY.get(type(event))
+        if followed_by is not None:
+            followed_by(case, event)
+        if case.account.messages:
+            review(case, case.at)
         settle(case)
     except Exception as error:
         raise parking.AccountFailedError(account_id, event, error) from error
@@ -162,12 +191,16 @@ def _reduce_other(
     """Events of the whole partition, of groups, and of where accounts are kept."""
     account: state.Account | None
     today = today_of(ledger, event)
+    if isinstance(event, _MOVES):
+        run.catch_up(ledger, seats.customer_of(event), event, policies, effects)
     match event:
         case BusinessDayStarted():
             _start_day(ledger, event, policies, effects)
         case FxRatePublished():
             if valuation.publish(ledger, event, today):
                 _look_at_valued(ledger, [(event.base, event.quote)], {}, event, policies, effects)
+        case DunningRunContinued():
+            run.go_on(ledger, event, policies, effects)
         case FeedAdvanced():
             feeds.advance(ledger, event)
         case CreditGroupUpserted():
@@ -361,6 +394,7 @@ def _start_day(
     before: Day | None = ledger.get(state.BUSINESS_DAY)
     if before is not None and event.date <= before:
         return
+    run.finish(ledger, event, policies, effects)
     ledger.put(state.BUSINESS_DAY, event.date)
     due = list(ledger.scan(*state.agenda_until(event.date)))
     for key, _ in due:
@@ -378,6 +412,7 @@ def _start_day(
                 if ledger.get(state.group_key(account_id)) is not None:
                     _look_at_group(ledger, account_id, event, policies, effects)
     _forget(ledger, event.date, policies.at(event.date).base.remember_days)
+    run.start_day(ledger, event, policies, effects)
 
 
 def _look_at_valued(
@@ -439,6 +474,7 @@ def _look_at(
         for order_id in case.orders_to_look_at():
             look_again(case, order_id)
         if isinstance(event, BusinessDayStarted):
+            promises.follow_day(case)
             warn_of_breach(case)
         settle(case)
     except Exception as error:
@@ -470,9 +506,23 @@ def _forget(ledger: Ledger, today: Day, remember_days: int) -> None:
             forget_on = document.closed_on + remember_days
             if forget_on <= today:
                 ledger.delete(document_key)
+                if isinstance(document, state.Invoice):
+                    ledger.delete(state.followed_key_of(document_key))
             else:
                 later = state.forgotten_later(key, forget_on)
                 ledger.put(later, [*(ledger.get(later) or []), document_key])
+
+
+def _day_of(ledger: Ledger, account_id: str, event: Event) -> Day:
+    """The day on which an account follows an event of its own. Before any business day has started
+    it is the event's, but the account's does not go back: a late repeat is no new day.
+    """
+    today = today_of(ledger, event)
+    if ledger.get(state.BUSINESS_DAY) is None:
+        account: state.Account | None = ledger.get(state.account_key(account_id))
+        if account is not None and account.aged_to is not None:
+            return max(today, account.aged_to)
+    return today
 
 
 def today_of(ledger: Ledger, event: Event) -> Day:

@@ -16,6 +16,7 @@ import msgspec
 
 from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook
+from agents.core.records import Stamp
 from agents.core.refusal import Refusal
 from agents.credit import merging, state
 from agents.credit.case import Case, outgoing_id
@@ -227,7 +228,7 @@ def _joins(
         return False
     seat = state.Seat(group_id=event.group_id)
     if account is not None:
-        seat.master = state.Stamp(account.master.at, list(account.master.event_ids))
+        seat.master = Stamp(account.master.at, list(account.master.event_ids))
         seat.absorbed = list(account.absorbed)
     if not supersedes(seat.master, event):
         return False

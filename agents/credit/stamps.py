@@ -4,11 +4,11 @@ arrives.
 
 from __future__ import annotations
 
-from agents.credit import state
+from agents.core.records import Stamp
 from schemas.events import Event
 
 
-def is_news(stamp: state.Stamp, event: Event) -> bool:
+def is_news(stamp: Stamp, event: Event) -> bool:
     """Whether the event is newer than what stands. Of one instant the later one to arrive is; a
     repeat is not.
     """
@@ -17,7 +17,7 @@ def is_news(stamp: state.Stamp, event: Event) -> bool:
     return event.occurred_at > stamp.at
 
 
-def supersedes(stamp: state.Stamp, event: Event) -> bool:
+def supersedes(stamp: Stamp, event: Event) -> bool:
     """The same, and from now on the event is what stands."""
     if not is_news(stamp, event):
         return False

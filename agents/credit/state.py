@@ -17,6 +17,7 @@ thousand.
     {group} NUL M {customer}            index: its members
     {group} NUL H {placed} NUL {id} NUL {customer}   index: held orders of members, oldest first
     {group} NUL Q {-placed} NUL {id} NUL {customer}  index: those that reserve, youngest first
+    {account} NUL y|z|v|u               what dunning keeps (`agents.dunning.records`)
     NUL day                             the business day of this partition
     NUL feed {name}                     the instant up to which an input feed is complete
     NUL r {base} {quote}                the rates of a pair of currencies, by the day they hold from
@@ -40,6 +41,8 @@ from typing import Any
 import msgspec
 
 from agents.core.ledger import Ledger
+from agents.core.records import Record, Stamp
+from agents.dunning import records as dunning
 from schemas.events import Allocation, Day, Instant, Minor
 
 NUL = "\0"
@@ -51,14 +54,6 @@ _LAST = "\U0010ffff"
 """Behind every key."""
 _VERSION = b"\x01"
 """First byte of every stored value. A version that reads more keeps reading this one."""
-
-
-class Record(msgspec.Struct, array_like=True, kw_only=False, omit_defaults=False, gc=False):
-    """Fields are stored by place: add new ones at the end, with a default, and old values still
-    read.
-
-    The collector of cycles does not look at records: they hold none, and there are many.
-    """
 
 
 class Book(Record):
@@ -74,15 +69,6 @@ class Book(Record):
 
     def exposure(self) -> Minor:
         return self.receivables + self.delivered + self.orders - self.unapplied
-
-
-class Stamp(Record):
-    """When a fact that replaces its predecessor arose at its source, and the events that said so
-    then.
-    """
-
-    at: Instant = -(2**63)
-    event_ids: list[str] = []
 
 
 class Pace(Record):
@@ -168,6 +154,14 @@ class Account(Record):
     counting: Counting = msgspec.field(default_factory=Counting)
     parked: int = 0
     """1 and the number of events that came since one of them failed; 0: the account goes on."""
+    dun_on: Day = 0
+    """The day on which the dunning run looks at it next; 0: none is known."""
+    dunning_blocks: int = 0
+    """Open invoices at a level that holds orders."""
+    messages: int = 0
+    """Dunning steps under way."""
+    promises: int = 0
+    """Promises and payment plans that run."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless a standing limit was decided on
@@ -345,6 +339,9 @@ class Invoice(Record):
     booked_level: int = 0
     paid_late: int | None = None
     """How many days after its due day it was paid, while it is."""
+    dunning_blocks: bool = False
+    """It is at a dunning level that holds orders while it is open."""
+    booked_blocks: bool = False
 
 
 class Share(Record):
@@ -412,6 +409,12 @@ def order_key(account_id: str, order_id: str) -> str:
 
 def invoice_key(account_id: str, invoice_id: str) -> str:
     return f"{account_id}\0i{invoice_id}"
+
+
+def followed_key_of(invoice_key: str) -> str:
+    """Where it stands what dunning did about an invoice."""
+    account_id, _, own_key = invoice_key.partition(NUL)
+    return dunning.followed_key(account_id, own_key[1:])
 
 
 def payment_key(account_id: str, payment_id: str) -> str:
@@ -645,8 +648,12 @@ _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "M": msgspec.msgpack.Decoder(bool),
     "H": msgspec.msgpack.Decoder(bool),
     "Q": msgspec.msgpack.Decoder(bool),
+    "y": msgspec.msgpack.Decoder(dunning.Debtor),
+    "z": msgspec.msgpack.Decoder(dunning.Followed),
+    "v": msgspec.msgpack.Decoder(dunning.Message),
+    "u": msgspec.msgpack.Decoder(dunning.Promise),
 }
-_OF_ACCOUNT = frozenset("aoipcdhqnt")
+_OF_ACCOUNT = frozenset("aoipcdhqntyzvu")
 _PARTITION_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "d": msgspec.msgpack.Decoder(Day),
     "f": msgspec.msgpack.Decoder(Instant),
@@ -656,6 +663,8 @@ _PARTITION_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "g": msgspec.msgpack.Decoder(bool),
     "x": msgspec.msgpack.Decoder(list[str]),
     "p": msgspec.msgpack.Decoder(str),
+    "j": msgspec.msgpack.Decoder(bool),
+    "e": msgspec.msgpack.Decoder(dunning.Run),
 }
 
 

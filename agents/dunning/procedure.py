@@ -13,7 +13,10 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from agents.dunning.law import Kind
+from schemas.events import Day
 
+ALWAYS: Day = -(2**31)
+"""The day from which a procedure holds that does not say since when."""
 Channel: TypeAlias = Literal["email", "sms", "letter", "phone", "agency"]
 """`phone` is a task for a person, `agency` hands the account over."""
 
@@ -58,7 +61,10 @@ class Procedure(msgspec.Struct, frozen=True):
         kind: of customer.
         segments: none: all.
         countries: none: all.
-        min_days_between: of two steps for one account.
+        min_days_between: of two reminders to one account.
+        valid_from: the day from which it holds, until the next one for the same customers.
+        second_chance: whether a payment that failed is answered at once, with another way to pay.
+        plan_tolerance_days: how long after its day an instalment or a promised payment may come.
         steps: level 1 first.
     """
 
@@ -67,23 +73,40 @@ class Procedure(msgspec.Struct, frozen=True):
     segments: frozenset[str]
     countries: frozenset[str]
     min_days_between: int
+    valid_from: Day
+    second_chance: bool
+    plan_tolerance_days: int
     steps: tuple[Step, ...]
+
+    @property
+    def earliest(self) -> int:
+        """Days from the due date to the first step."""
+        return self.steps[0].days
+
+    def after(self, level: int) -> Step | None:
+        """The step that follows a level; None behind the last."""
+        return self.steps[level] if level < len(self.steps) else None
 
 
 class ProcedureBook(msgspec.Struct, frozen=True):
-    """All procedures, the more special ones first."""
+    """All procedures, the more special ones first, of those the later ones."""
 
     procedures: tuple[Procedure, ...]
 
-    def of(self, kind: Kind, segment: str, country: str) -> Procedure | None:
-        """The one for such a customer: that of its segment before that of its country before that
-        of its kind; None when there is none.
+    def of(self, kind: str, segment: str, country: str, day: Day) -> Procedure | None:
+        """The one for such a customer on a day: that of its segment before that of its country
+        before that of its kind; None when there is none.
         """
         for one in self.procedures:
             if (
                 one.kind == kind
+                and one.valid_from <= day
                 and (not one.segments or segment in one.segments)
                 and (not one.countries or country in one.countries)
             ):
                 return one
         return None
+
+    def named(self, name: str) -> Procedure | None:
+        """The one of that name."""
+        return next((one for one in self.procedures if one.name == name), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from agents.dunning.law import Kind
-from agents.dunning.procedure import Channel, Procedure, ProcedureBook, Step
+from agents.dunning.procedure import ALWAYS, Channel, Procedure, ProcedureBook, Step
+from schemas.dates import day_of
 
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?")
 
@@ -43,7 +45,9 @@ def parse_procedures(texts: Mapping[str, str]) -> ProcedureBook:
     faults += _conflicts(found)
     if faults:
         raise ProcedureTextError("\n".join(faults))
-    special = sorted(found, key=lambda one: (not one.segments, not one.countries, one.name))
+    special = sorted(
+        found, key=lambda one: (not one.segments, not one.countries, -one.valid_from, one.name)
+    )
     return ProcedureBook(tuple(special))
 
 
@@ -79,6 +83,9 @@ class _Procedure(_Part):
     segments: list[str] = []
     countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
     min_days_between: int = Field(default=7, ge=1, le=90)
+    valid_from: dt.date | None = None
+    second_chance: bool = True
+    plan_tolerance_days: int = Field(default=0, ge=0, le=30)
     steps: list[_Step] = Field(min_length=1)
 
 
@@ -115,9 +122,9 @@ def _faults(read: _Procedure) -> Iterator[str]:
 
 
 def _conflicts(found: list[Procedure]) -> Iterator[str]:
-    """Two procedures that are equally special may not want the same customer."""
+    """Two procedures that are equally special may not want the same customer on one day."""
     for one, other in combinations(found, 2):
-        if one.kind != other.kind:
+        if one.kind != other.kind or one.valid_from != other.valid_from:
             continue
         if bool(one.segments) != bool(other.segments):
             continue
@@ -136,6 +143,9 @@ def _procedure(name: str, read: _Procedure) -> Procedure:
         segments=frozenset(read.segments),
         countries=frozenset(read.countries),
         min_days_between=read.min_days_between,
+        valid_from=ALWAYS if read.valid_from is None else day_of(read.valid_from),
+        second_chance=read.second_chance,
+        plan_tolerance_days=read.plan_tolerance_days,
         steps=tuple(
             Step(**(step.model_dump() | {"level": level, "channels": tuple(step.channels)}))
             for level, step in enumerate(read.steps, start=1)

@@ -28,6 +28,9 @@ LAST_DAY = parse_day("2200-12-31")
 
 KINDS_OF_CUSTOMER = frozenset({"b2b", "b2c"})
 OUTCOMES = frozenset({"upheld", "partly", "rejected"})
+CHANNELS = frozenset({"email", "sms", "letter", "phone", "agency"})
+RESULTS = frozenset({"sent", "bounced", "failed"})
+ANSWERS = frozenset({"approve", "skip"})
 
 # Who or what: named, so it must be there and be printable. Free text (`reason`, `name`) need not.
 _NAMES = frozenset({"by", "confirmed_by", "role", "feed", "provider"})
@@ -60,7 +63,7 @@ def check(event: Event) -> Refusal | None:
 
 def account_of(event: Event) -> str | None:
     """The credit account that the event concerns: its key in the journal. None: every account."""
-    if isinstance(event, events.BROADCAST):
+    if isinstance(event, (*events.BROADCAST, events.DunningRunContinued)):
         return None
     if isinstance(event, events.CreditGroupUpserted | events.GroupExposureChanged):
         return event.group_id
@@ -199,6 +202,9 @@ def _word(name: str, reason: str, words: frozenset[str]) -> _Check:
 _WORDS = {
     "kind": ("unknown_kind", KINDS_OF_CUSTOMER),
     "outcome": ("unknown_outcome", OUTCOMES),
+    "channel": ("unknown_channel", CHANNELS),
+    "result": ("unknown_result", RESULTS),
+    "decision": ("unknown_decision", ANSWERS),
 }
 
 
@@ -291,6 +297,7 @@ _RECORD_IDS = (
     "dispute_id",
     "promise_id",
     "plan_id",
+    "step_id",
     "invoice_id",
     "group_id",
     "customer_id",

@@ -11,8 +11,17 @@ import heapq
 from collections.abc import Iterable, Iterator
 
 from agents.journal.entries import DIRECT, Entry
-from schemas.events import BROADCAST, AccountMoved, AccountRecalled, BusinessDayStarted, Event
+from schemas.events import (
+    BROADCAST,
+    AccountMoved,
+    AccountRecalled,
+    BusinessDayStarted,
+    DunningRunContinued,
+    Event,
+)
 
+_OF_PARTITIONS = (AccountMoved, AccountRecalled, DunningRunContinued)
+"""What there is only because there are partitions."""
 _Place = tuple[int, int, int, int, int]
 
 
@@ -20,7 +29,8 @@ def in_order(partitions: Iterable[Iterator[Entry]]) -> Iterator[Event]:
     """Every event once, as it was sent in.
 
     Left out is what the journal holds only because accounts are kept apart: what was forwarded to
-    where an account is, accounts on their way, and the copies of events for everyone.
+    where an account is, accounts on their way, the pieces of dunning runs, and the copies of events
+    for everyone.
     """
     told: set[str] = set()
     for _, event in heapq.merge(*(_placed(entries) for entries in partitions), key=_place_of):
@@ -37,7 +47,7 @@ def _placed(entries: Iterator[Entry]) -> Iterator[tuple[_Place, Event]]:
     day, written = -(2**31), 0
     for entry in entries:
         event = entry.event
-        if isinstance(event, AccountMoved | AccountRecalled) or entry.sent != DIRECT:
+        if isinstance(event, _OF_PARTITIONS) or entry.sent != DIRECT:
             continue
         begins = isinstance(event, BusinessDayStarted) and event.date > day
         if isinstance(event, BusinessDayStarted) and event.date > day:

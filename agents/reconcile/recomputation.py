@@ -17,6 +17,7 @@ from agents.core.refusal import Refusal
 from agents.credit.effects import (
     AccountLeft,
     AccountTouched,
+    Continuation,
     Effect,
     Forward,
     GroupTouched,
@@ -137,6 +138,8 @@ class Recomputation:
                 self.figures.touch(effect.account_id)
             case GroupTouched():
                 self.figures.touch_group(effect.group_id)
+            case Continuation():
+                pass  # the journal has it
             case _:
                 return effect
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.credit import state
+from agents.core.records import Stamp
 from agents.credit.stamps import supersedes
 from schemas.events import CustomerBlocked
 
@@ -14,7 +14,7 @@ def _event(event_id: str, at: int) -> CustomerBlocked:
 
 
 def test_what_arose_later_replaces_what_arose_before_and_never_the_other_way() -> None:
-    stamp = state.Stamp()
+    stamp = Stamp()
     assert supersedes(stamp, _event("e-1", 10))
     assert not supersedes(stamp, _event("e-0", 9))
     assert supersedes(stamp, _event("e-2", 11))
@@ -23,7 +23,7 @@ def test_what_arose_later_replaces_what_arose_before_and_never_the_other_way() -
 
 
 def test_of_one_instant_the_later_to_arrive_counts_and_repeats_do_not() -> None:
-    stamp = state.Stamp()
+    stamp = Stamp()
     assert supersedes(stamp, _event("e-1", 10))
     assert supersedes(stamp, _event("e-2", 10))
     assert not supersedes(stamp, _event("e-1", 10))

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.core.records import Record
 from agents.credit import state
 
 _FROZEN = json.loads((Path(__file__).parent / "state_1.json").read_text())
@@ -65,7 +66,7 @@ def without_new(value: Any, frozen: Any) -> Any:
 
 def records() -> dict[str, type[msgspec.Struct]]:
     """Every record that stands in the state."""
-    return {one.__name__: one for one in state.Record.__subclasses__()}
+    return {one.__name__: one for one in Record.__subclasses__()}
 
 
 @pytest.mark.parametrize("key", list(_FROZEN["values"]))

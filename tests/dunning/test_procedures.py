@@ -37,7 +37,7 @@ def parsed(text: str) -> Procedure:
 
 
 def name_of(book: ProcedureBook, kind: Kind, segment: str, country: str) -> str | None:
-    found = book.of(kind, segment, country)
+    found = book.of(kind, segment, country, 0)
     return None if found is None else found.name
 
 
@@ -157,7 +157,7 @@ def test_two_procedures_may_not_want_the_same_customers() -> None:
 def test_no_shipped_procedure_charges_a_consumer_before_the_notice(
     kind: Kind, segment: str, country: str
 ) -> None:
-    found = SHIPPED.of(kind, segment, country)
+    found = SHIPPED.of(kind, segment, country, 0)
     if found is None or found.kind == "b2b":
         return
     first = next(each.level for each in found.steps if each.costs)

@@ -25,11 +25,13 @@ def _changed(kind: type[Event], /, **fields: Any) -> Event:
     return event
 
 
-# Of fields that exclude each other an example has all: what of it cannot stand together.
+# What an example has that cannot be: fields that exclude each other, words that mean nothing.
 _APART: dict[type[Event], dict[str, Any]] = {
     ev.InvoiceIssued: {"orders": [], "net_amount": 1},
     ev.OrderPlaced: {"net_amount": 1},
     ev.CustomersMerged: {"merged_customer_id": "X-2"},
+    ev.DunningStepReported: {"channel": "email", "result": "bounced"},
+    ev.DunningStepDecided: {"channel": "letter", "decision": "skip"},
 }
 
 
@@ -228,9 +230,11 @@ def test_refusal_names_the_record_by_its_id() -> None:
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_account_is_the_group_the_customer_or_everyone(name: str) -> None:
-    """A group's event has the group's id for a key; what concerns every account has none."""
+    """A group's event has the group's id for a key; what concerns every account, or all of a
+    partition, has none.
+    """
     event = _good(BY_NAME[name])
-    if isinstance(event, ev.BROADCAST):
+    if isinstance(event, (*ev.BROADCAST, ev.DunningRunContinued)):
         assert account_of(event) is None
     elif isinstance(event, ev.CreditGroupUpserted | ev.GroupExposureChanged):
         assert account_of(event) == event.group_id

@@ -17,6 +17,7 @@ from agents.credit import state
 from agents.credit.effects import (
     AccountLeft,
     AccountTouched,
+    Continuation,
     Forward,
     GroupTouched,
     Sent,
@@ -26,6 +27,7 @@ from agents.credit.failures import Failures
 from agents.credit.parking import AccountFailedError, kept, parked_in
 from agents.credit.portfolio import Totals
 from agents.credit.rules import figures, group_figures, has_figures
+from agents.dunning.run import continued
 from schemas.catalogue import topic_of
 from schemas.events import BusinessDayStarted, Event, OrderPlaced
 from streams.cloud_events import ORIGIN, SEAT
@@ -114,6 +116,8 @@ def _replay(
                     touched[_GROUP_FIGURES, effect.group_id.encode()] = True
                 case Forward():
                     said.forwards.append(codec.encode(effect.event))
+                case Continuation():
+                    said.forwards.append(codec.encode(continued(effect)))
                 case Refusal():
                     said.refusals += 1
                     if isinstance(effect.event, OrderPlaced) and effect.reason == "discarded":

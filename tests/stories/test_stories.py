@@ -222,7 +222,7 @@ def _value(field: Field | None, text: str) -> Any:
     if field.record is not None:
         inner = fields_of(field.record)
         return [
-            {one.name: _value(one, part) for one, part in zip(inner, item.split(":"), strict=True)}
+            {one.name: _value(one, part) for one, part in zip(inner, item.split(":"), strict=False)}
             for item in items
         ]
     if field.is_list:

@@ -27,6 +27,7 @@ import sys
 import msgspec
 
 from agents.cli.main import run
+from agents.core.records import Record
 from agents.credit import state
 
 encode_today = state.encode
@@ -34,7 +35,7 @@ encode_today = state.encode
 
 def encode(key, value):
     raw = encode_today(key, value)
-    if not isinstance(value, state.Record):
+    if not isinstance(value, Record):
         return raw
     fields = msgspec.msgpack.decode(raw[1:])
     return raw[:1] + msgspec.msgpack.encode([*fields, "what the next release adds"])
