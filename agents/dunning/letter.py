@@ -179,5 +179,5 @@ def _pay_by(terms: Terms, procedure: Procedure, message: Message, today: Day) ->
     latest = max((item.due_on for item in message.items), default=today)
     step = step_of(procedure, message.level)
     if step is None:
-        return max(latest, today)
+        return max(latest, today + procedure.steps[0].pay_within_days)
     return latest if step.days < 0 else terms.pay_by(step, message.channel)

@@ -88,11 +88,14 @@ def _ready(case: Case, terms: Terms) -> Iterator[Ready]:
             if followed.paused and followed.paused_until is not None:
                 look_on(case, followed.paused_until + 1)
             continue
-        if step.days < 0 and due_on < case.today:
+        if step.days < 0:
             # What was to be said before the due day is not said behind it.
-            step = procedure.after(step.level)
-            if step is None:
-                continue
+            if due_on < case.today:
+                step = procedure.after(step.level)
+                if step is None:
+                    continue
+            else:
+                look_on(case, due_on + 1)
         day = terms.day_of(step, followed, due_on)
         if day > case.today:
             look_on(case, day)

@@ -29,7 +29,14 @@ from agents.dunning.records import (
     Message,
     Taken,
 )
-from agents.dunning.terms import Terms, debtor_of, followed_of, put_debtor, put_followed
+from agents.dunning.terms import (
+    Terms,
+    debtor_of,
+    followed_of,
+    put_debtor,
+    put_followed,
+    terms_of,
+)
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import Day, DunningStepSettled, Instant
 
@@ -144,7 +151,7 @@ def withdraw(
     case: Case, debtor: Debtor, step_id: str, message: Message, why: str, at: Instant
 ) -> None:
     """A message is not to be sent: what it says is no longer so."""
-    if message.state == ISSUED:
+    if message.state == ISSUED and message.level:
         debtor.reminded_on = message.reminded_before
     message.state = WITHDRAWN
     _end(case, debtor, step_id, message)
@@ -191,15 +198,25 @@ def sent(case: Case, debtor: Debtor, step_id: str, message: Message, on: Day) ->
     look_on(case, case.today + 1)
 
 
-def did_not_arrive(case: Case, debtor: Debtor, step_id: str, message: Message) -> None:
-    """It goes again, by the next channel, as soon as a message may."""
-    if message.state == ISSUED:
+def did_not_arrive(case: Case, debtor: Debtor, step_id: str, message: Message, at: Instant) -> None:
+    """It goes again, by the next channel, as soon as a message may; a person has to know when there
+    is none.
+    """
+    if debtor.reminded_on == message.issued_on:
         debtor.reminded_on = message.reminded_before
-    elif step_id not in debtor.under_way:  # it was thought to be sent
+    if step_id not in debtor.under_way:  # it was thought to be sent
         debtor.under_way.append(step_id)
         case.account.messages += 1
     message.tried.append(message.channel)
     message.chosen_channel = ""
+    terms = terms_of(case, debtor)
+    procedure = None if terms is None else terms.book.procedures.named(message.procedure)
+    if terms is not None and procedure is not None:
+        step = step_of(procedure, message.level)
+        if _channel(terms, step, message) is None:
+            debtor.unreachable = True
+            _close(case, debtor, step_id, message, "undeliverable", "no channel is left", at)
+            return
     message.attempt += 1
     message.state = QUEUED
     _put(case, debtor, step_id, message)

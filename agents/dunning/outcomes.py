@@ -31,7 +31,7 @@ def step_reported(case: Case, event: DunningStepReported) -> None:
             case, event.step_id, message, event.result, event.occurred_at, event.detail,
             on=event.on,
         )  # fmt: skip
-        messages.did_not_arrive(case, debtor, event.step_id, message)
+        messages.did_not_arrive(case, debtor, event.step_id, message, event.occurred_at)
 
 
 def step_decided(case: Case, event: DunningStepDecided) -> None:

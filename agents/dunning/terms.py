@@ -117,11 +117,13 @@ class Terms:
         return None
 
     def reaches(self, channel: str) -> bool:
-        """Whether something is known that the channel can be used with."""
+        """Whether something is known that the channel can be used with. A call is a task for a
+        person, who finds the number.
+        """
         match channel:
             case "email":
                 return bool(self.debtor.email)
-            case "sms" | "phone":
+            case "sms":
                 return bool(self.debtor.phone)
             case _:
                 return True

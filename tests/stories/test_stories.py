@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,12 +20,18 @@ from agents.core.policy_text import parse_policy
 from agents.core.refusal import Refusal
 from agents.credit import reasons
 from agents.credit.effects import Sent
+from agents.dunning.book import DunningBook
+from agents.law_files import load_laws
+from agents.procedure_files import load_procedures
 from agents.simulate import Simulation, business_day
-from schemas.dates import format_day, parse_day
+from agents.working_days import known_holidays
+from schemas.dates import MICROSECONDS_PER_DAY, format_day, parse_day
 from schemas.events import (
     BY_NAME,
     CreditLimitAlert,
     DunningStep,
+    DunningStepReported,
+    DunningStepSettled,
     Event,
     ExposureChanged,
     GroupExposureChanged,
@@ -40,6 +46,12 @@ _CUSTOMER = "C-1"
 _WORDS = ("true", "false", "null")
 _UNSAID: dict[str, dict[str, Any]] = {
     "CustomersMerged": {"by": "ann", "reason": "one company"},
+    "DunningStepReported": {"attempt": 1, "channel": "email"},
+    "DunningStepDecided": {"by": "ann", "reason": "as agreed"},
+    "DunningPaused": {"by": "ann", "reason": "on holiday"},
+    "DunningResumed": {"by": "ann", "reason": "is back"},
+    "InvoiceDisputed": {"reason": "damaged"},
+    "PaymentFailed": {"reason": "insufficient funds"},
     "DunningStep": {
         "step_id": "S-1",
         "procedure": "standard",
@@ -77,8 +89,13 @@ def stories() -> Iterator[Story]:
             number += part.count("\n")
             assert lines[1][1].startswith("rule: "), f"{path.name}:{number}: a story names its rule"
             body = [(at, line.strip()) for at, line in lines[2:] if line.strip()]
-            policy = [line for _, line in takewhile(lambda one: one[1].startswith("policy "), body)]
+            policy = [line for _, line in takewhile(lambda one: one[1].startswith(_PREFACES), body)]
             yield Story(path.name, lines[0][1], tuple(policy), body[len(policy) :])
+
+
+_DUNNING = "dunning"
+_NOT_SENT = "dunning, not sent yet"
+_PREFACES = ("policy ", _DUNNING)
 
 
 _STORIES = list(stories())
@@ -89,6 +106,7 @@ _STORIES = list(stories())
 )
 def test_story(story: Story) -> None:
     simulation = Simulation(_policy(story.policy))
+    sends = _DUNNING in story.policy
     said: list[Event | Refusal | BadLine] = []
     today = 0
     for number, line in story.lines:
@@ -106,11 +124,35 @@ def test_story(story: Story) -> None:
         if line.startswith("days to "):
             last = parse_day(line.removeprefix("days to "))
             for day in range(today or last, last + 1):
-                said += simulation.feed(business_day(day))
+                said += _sent_at_once(simulation, simulation.feed(business_day(day)), sends)
             today = last + 1
         else:
-            said += _play(simulation, line, number, number - story.lines[0][0])
+            played = _play(simulation, line, number, number - story.lines[0][0])
+            said += _sent_at_once(simulation, played, sends)
     assert not said, f"at the end of {story.title!r} also went out: {'; '.join(map(_word, said))}"
+
+
+def _sent_at_once(
+    simulation: Simulation, effects: Iterable[Event | Refusal | BadLine], sends: bool
+) -> Iterator[Event | Refusal | BadLine]:
+    """What goes out, each dunning step that does followed by the report that it was sent."""
+    for effect in effects:
+        yield effect
+        if sends and isinstance(effect, DunningStep) and not effect.proposed:
+            report = DunningStepReported(
+                event_id=f"sent-{effect.event_id}",
+                occurred_at=effect.occurred_at,
+                customer_id=effect.customer_id,
+                step_id=effect.step_id,
+                attempt=effect.attempt or 0,
+                channel=effect.channel,
+                result="sent",
+                on=effect.occurred_at // MICROSECONDS_PER_DAY,
+            )
+            settled, *more = simulation.feed(report)
+            assert isinstance(settled, DunningStepSettled)
+            assert settled.outcome == "sent"
+            yield from more
 
 
 def test_every_reason_to_hold_an_order_has_a_story() -> None:
@@ -132,10 +174,10 @@ def _expected() -> Iterator[list[str]]:
 
 def _refusals_of_the_rules() -> set[str]:
     """The first text in each call that makes a refusal, which is its reason."""
-    rules = Path(str(files("agents.credit")))
     calls = [
         node
-        for path in rules.glob("*.py")
+        for room in ("agents.credit", "agents.dunning")
+        for path in Path(str(files(room))).glob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and _name_of(node.func) in ("refuse", "Refusal", "Overreach", "_compare")
@@ -160,8 +202,11 @@ def _policy(lines: tuple[str, ...]) -> PolicyBook:
 
     `policy [from DAY] [for SEGMENT] SETTING=VALUE ...`
     """
+    assert {line for line in lines if line.startswith(_DUNNING)} <= {_DUNNING, _NOT_SENT}
     versions: dict[str, list[str]] = {"": []}
     for line in lines:
+        if line.startswith(_DUNNING):
+            continue
         _, *words = line.split()
         since = words.pop(1) if words[0] == "from" else ""
         words = words[1:] if since else words
@@ -170,7 +215,15 @@ def _policy(lines: tuple[str, ...]) -> PolicyBook:
         head = [f'[[versions]]\nversion = "{since}"\nvalid_from = {since}']
         versions.setdefault(since, head).extend(segment + setting for setting in settings)
     shipped = (files("agents.policy") / "default.toml").read_text(encoding="utf-8")
-    return parse_policy("\n".join(line for said in versions.values() for line in said), shipped)
+    text = "\n".join(line for said in versions.values() for line in said)
+    dunned = any(line.startswith(_DUNNING) for line in lines)
+    return parse_policy(text, shipped).with_dunning(_dunning_book() if dunned else None)
+
+
+@cache
+def _dunning_book() -> DunningBook:
+    """The procedures that ship."""
+    return DunningBook(load_procedures(None), load_laws(None), known_holidays)
 
 
 # ── what comes in ───────────────────────────────────────────────────────────────────────────────
@@ -282,12 +335,24 @@ def _word(effect: Event | Refusal | BadLine) -> str:
         case RiskSignal():
             words = [effect.kind]
             words += [] if effect.expected_on is None else [format_day(effect.expected_on)]
+        case DunningStep():
+            day = format_day(effect.occurred_at // MICROSECONDS_PER_DAY)
+            words = [day, "proposed" if effect.proposed else "step", str(effect.level)]
+            words += [effect.template, effect.channel]
+            words += [
+                one.invoice_id if one.level == effect.level else f"{one.invoice_id}:{one.level}"
+                for one in effect.invoices
+            ]
+        case DunningStepSettled():
+            words = [format_day(effect.on), effect.outcome, str(effect.level), effect.channel]
         case _:
             raise AssertionError(f"{type(effect).__name__} went out")
     return " ".join([*_whose(effect), *words])
 
 
-def _whose(effect: OrderDecision | CreditLimitAlert | RiskSignal) -> list[str]:
+def _whose(
+    effect: OrderDecision | CreditLimitAlert | RiskSignal | DunningStep | DunningStepSettled,
+) -> list[str]:
     if isinstance(effect, CreditLimitAlert) and effect.group_id is not None:
         return ["group", effect.group_id]
     return [] if effect.customer_id == _CUSTOMER else [effect.customer_id]
