@@ -127,18 +127,23 @@ def reduce(
     kind = type(event)
     handler = _HANDLERS.get(kind)
     effects: list[Effect] = []
+    # What is said before the event is none of its own effects, and moves none of their ids.
+    before: list[Effect] = []
     if handler is not None:
         account_id: str = event.customer_id  # type: ignore[attr-defined]  # every handled event has one
         account: state.Account | None = ledger.get(state.account_key(account_id))
         if account is not None and account.dun_on:
-            run.catch_up(ledger, account_id, event, policies, effects)
+            run.catch_up(ledger, account_id, event, policies, before)
         if account is not None and account.parked and account.group_id == sent.group_id:
             parking.keep(ledger, account_id, account, event, sent)
         elif not _is_elsewhere(ledger, event, sent, account, effects):
             _apply(ledger, account_id, handler, event, policies, sent, effects)
     elif not isinstance(event, _MOVES) or not _is_kept(ledger, event, sent):
+        if isinstance(event, _MOVES):
+            for account_id in dict.fromkeys((seats.customer_of(event), event.customer_id)):
+                run.catch_up(ledger, account_id, event, policies, before)
         _reduce_other(ledger, event, policies, sent, effects)
-    return effects
+    return before + effects if before else effects
 
 
 def _apply(
@@ -191,8 +196,6 @@ def _reduce_other(
     """Events of the whole partition, of groups, and of where accounts are kept."""
     account: state.Account | None
     today = today_of(ledger, event)
-    if isinstance(event, _MOVES):
-        run.catch_up(ledger, seats.customer_of(event), event, policies, effects)
     match event:
         case BusinessDayStarted():
             _start_day(ledger, event, policies, effects)
