@@ -6,6 +6,7 @@ import copy
 from itertools import pairwise
 from pathlib import Path
 
+from credit.journals import Journal
 from credit.one_customer import CUSTOMER, histories
 from credit.one_customer_oracle import Worth, worth
 from hypothesis import given
@@ -147,6 +148,20 @@ def test_late_repeats_of_the_whole_history_change_nothing(
         figures(once, CUSTOMER, POLICY)
     )
     assert len(decisions(effects)) == len(decisions(run(history)[1]))
+
+
+def test_a_late_repeat_is_no_new_day() -> None:
+    """Before the first business day an account's day is that of its latest event. An older one that
+    comes again does not take it back to a day on which a temporary limit still held.
+    """
+    journal = Journal()
+    journal.clear()  # no business day
+    journal.customer(100)
+    journal.say(ev.CreditLimitChanged, credit_limit=1_000, valid_until=journal.today + 5)
+    master = journal[0]
+    journal.today += 10
+    journal.order("O-1", 500)
+    assert [one.decision for one in decisions(run([*journal, master])[1])] == ["held"]
 
 
 _TIMELESS = (

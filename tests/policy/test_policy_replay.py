@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -54,10 +55,7 @@ def test_a_decision_names_the_version_of_its_business_day(
     start = dt.date.fromisoformat(format_day(valid_from))
     document["versions"] = [{"version": "v2", "valid_from": start}]
     simulation = Simulation(policy(toml_of(document)))
-    today: Day | None = None
-    for event in history:
-        today = after(today, event)
-        day = event.occurred_at // DAY if today is None else today
+    for event, day in zip(history, days_of(history), strict=True):
         for effect in simulation.feed(event):
             if isinstance(effect, OrderDecision):
                 assert effect.policy_version == ("v1" if day < valid_from else "v2")
@@ -65,12 +63,26 @@ def test_a_decision_names_the_version_of_its_business_day(
 
 def until(valid_from: Day, history: list[Event]) -> list[Event]:
     """The events that are applied before the day, up to the first that is not."""
-    today: Day | None = None
-    for at, event in enumerate(history):
-        today = after(today, event)
-        if (event.occurred_at // DAY if today is None else today) >= valid_from:
+    for at, day in enumerate(days_of(history)):
+        if day >= valid_from:
             return history[:at]
     return history
+
+
+def days_of(history: list[Event]) -> Iterator[Day]:
+    """The day on which each event is applied: the business day; before any has started the event's
+    own, or a later one to which its customer has come already.
+    """
+    today: Day | None = None
+    latest: dict[str, Day] = {}
+    for event in history:
+        today = after(today, event)
+        if today is not None:
+            yield today
+            continue
+        customer_id = getattr(event, "customer_id", "")
+        latest[customer_id] = max(event.occurred_at // DAY, latest.get(customer_id, 0))
+        yield latest[customer_id]
 
 
 def after(today: Day | None, event: Event) -> Day | None:
