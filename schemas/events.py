@@ -378,8 +378,9 @@ class DunningResumed(Event, frozen=True, kw_only=True, gc=False):
 
 
 class DunningStepReported(Event, frozen=True, kw_only=True, gc=False):
-    """What became of an attempt to send a step: `result` is `sent`, `bounced` or `failed`. A bounce
-    may follow what was sent.
+    """What became of an attempt to send a step. `result` is `sent`, `bounced` (it may follow what
+    was sent), `failed`, `late` (the day by which to pay had come before it could be sent), or
+    `uncertain`: sending was cut short, and a person has to find out.
     """
 
     customer_id: str
@@ -584,13 +585,14 @@ class DunningStep(Event, frozen=True, kw_only=True, gc=False):
     name: str | None = None
     email: str | None = None
     phone: str | None = None
+    costs_to_come: Minor | None = None
 
 
 class DunningStepSettled(Event, frozen=True, kw_only=True, gc=False):
     """What became of a step: `sent`; `bounced` or `failed` (another channel follows, if there is
-    one); `undeliverable` (no channel is left: a task for a person); `withdrawn` (it is not to be
-    sent, for what it says is no longer so); `skipped` by a person; `impossible` (no table of laws
-    says what may be asked).
+    one); `undeliverable` (no channel is left: a task for a person); `uncertain` (a person has to
+    find out whether it was sent); `withdrawn` (it is not to be sent, for what it says is no longer
+    so); `skipped` by a person; `impossible` (no table of laws says what may be asked).
     """
 
     customer_id: str

@@ -114,6 +114,7 @@ def compose(
         name=debtor.name,
         email=debtor.email,
         phone=debtor.phone,
+        costs_to_come=_costs_to_come(procedure, law, message, today),
     )
 
 
@@ -125,7 +126,7 @@ def step_of(procedure: Procedure, level: int) -> Step | None:
 def _law(terms: Terms, procedure: Procedure, message: Message) -> Law | None:
     """The law, if the message asks for something that stands on it."""
     steps = (step_of(procedure, item.level) for item in message.items)
-    if not any(step is not None and (step.interest or step.costs) for step in steps):
+    if not any(step is not None and (step.interest or step.costs or step.notice) for step in steps):
         return None
     return terms.book.law(terms.debtor.country, terms.debtor.kind)
 
@@ -168,6 +169,19 @@ def _costs(
     if of_today.notice is not None:
         asking = [item for item in asking if _has_run_out(case, terms, item)]
     return costs(of_today, [item.amount for item in asking]).amount, of_today
+
+
+def _costs_to_come(
+    procedure: Procedure, law: Law | None, message: Message, today: Day
+) -> Minor | None:
+    """What a notice says will be asked when its days have passed; None for any other message."""
+    step = step_of(procedure, message.level)
+    if law is None or step is None or not step.notice:
+        return None
+    of_today = law.costs_on(today)
+    if of_today.currency != message.currency:
+        return None
+    return costs(of_today, [item.amount for item in message.items]).amount
 
 
 def _has_run_out(case: Case, terms: Terms, item: Item) -> bool:

@@ -25,6 +25,18 @@ def step_reported(case: Case, event: DunningStepReported) -> None:
             messages.tell(
                 case, event.step_id, message, "sent", event.occurred_at, event.detail, on=event.on
             )
+    elif event.result == "late":
+        if message.state == ISSUED:
+            messages.withdraw(
+                case, debtor, event.step_id, message, "it could not be sent in time",
+                event.occurred_at,
+            )  # fmt: skip
+    elif event.result == "uncertain":
+        if message.state == ISSUED:
+            messages.tell(
+                case, event.step_id, message, "uncertain", event.occurred_at, event.detail,
+                on=event.on,
+            )  # fmt: skip
     elif message.state in (ISSUED, SENT):
         message.channel = event.channel
         messages.tell(
