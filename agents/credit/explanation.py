@@ -21,7 +21,7 @@ from agents.credit.effects import Continuation, Forward, Sent
 from agents.credit.named_documents import named_documents
 from agents.credit.obstacles import Obstacle, look_at, obstacles, obstacles_now
 from agents.credit.order_check import hold_reasons
-from agents.credit.rules import reduce, today_of
+from agents.credit.rules import day_of, reduce
 from agents.dunning.run import continued
 from agents.journal.entries import Entry
 from schemas.events import (
@@ -132,7 +132,7 @@ class Witness:
     def replay(self, entries: Iterable[Entry]) -> None:
         """Go through a journal, or one partition of it, from its beginning."""
         ledger = _WatchedLedger(self._order_id)
-        today: Day = 0
+        last: Event | None = None
         for entry in entries:
             self._remember(entry)
             for decision, moment in self._apply(ledger, entry.event, entry.sent):
@@ -150,9 +150,10 @@ class Witness:
                         ],
                     )
                 )
-            today = today_of(ledger, entry.event)
+            last = entry.event
         for order_key in self._rulings:
-            if ledger.get(order_key) is not None:
+            if last is not None and ledger.get(order_key) is not None:
+                today = day_of(ledger, order_key.partition(state.NUL)[0], last)
                 self._held_now[order_key] = obstacles_now(ledger, self._policies, order_key, today)
                 self._looked_on[order_key] = today
 
@@ -192,7 +193,7 @@ class Witness:
         self, ledger: _WatchedLedger, order_key: str, order: state.Order, event: Event
     ) -> _Moment:
         account_id = order_key.partition(state.NUL)[0]
-        case = look_at(ledger, self._policies, account_id, today_of(ledger, event))
+        case = look_at(ledger, self._policies, account_id, day_of(ledger, account_id, event))
         names = [account_id, *case.account.absorbed]
         order_id = state.last_part(order_key)[1:]
         held_for = hold_reasons(case, order_id, order) if order.status == "held" else []

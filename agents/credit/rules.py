@@ -159,9 +159,7 @@ def _apply(
     try:
         if sent.aliases:
             event = merging.renamed(ledger, account_id, event, sent.aliases)
-        case = Case(
-            ledger, policies, account_id, event, _day_of(ledger, account_id, event), effects
-        )
+        case = Case(ledger, policies, account_id, event, day_of(ledger, account_id, event), effects)
         case.begin()
         case.age()
         handler(case, event)
@@ -516,7 +514,7 @@ def _forget(ledger: Ledger, today: Day, remember_days: int) -> None:
                 ledger.put(later, [*(ledger.get(later) or []), document_key])
 
 
-def _day_of(ledger: Ledger, account_id: str, event: Event) -> Day:
+def day_of(ledger: Ledger, account_id: str, event: Event) -> Day:
     """The day on which an account follows an event of its own. Before any business day has started
     it is the event's, but the account's does not go back: a late repeat is no new day.
     """

@@ -41,6 +41,46 @@ def test_what_is_explained_is_what_was_decided_and_the_inputs_add_up(history: li
             assert ruling.decision.cause_event_id == ruling.cause.event_id
 
 
+def test_an_account_is_looked_at_on_its_own_day_while_no_business_day_has_started() -> None:
+    """The limit ran out on the day of the invoice; an order told late is decided after that."""
+    first, later = (day * 86_400_000_000 for day in (DAY, DAY + 2))
+    history: list[Event] = [
+        ev.CustomerUpserted(
+            event_id="a", occurred_at=first, customer_id=CUSTOMER, currency="EUR", credit_limit=500
+        ),
+        ev.CreditLimitChanged(
+            event_id="b",
+            occurred_at=first,
+            customer_id=CUSTOMER,
+            credit_limit=None,
+            valid_until=DAY,
+        ),
+        ev.InvoiceIssued(
+            event_id="c",
+            occurred_at=later,
+            customer_id=CUSTOMER,
+            invoice_id="I-0",
+            amount=400,
+            currency="EUR",
+            issued_on=DAY - 30,
+            due_on=DAY + 30,
+        ),
+        ev.OrderPlaced(
+            event_id="d",
+            occurred_at=first,
+            customer_id=CUSTOMER,
+            order_id="O-2",
+            amount=200,
+            currency="EUR",
+        ),
+    ]
+    (found,) = explained(history, "O-2")
+    (ruling,) = found.rulings
+    assert [one.reason for one in ruling.obstacles] == ruling.decision.reasons
+    assert ruling.decision.reasons == [reasons.CREDIT_LIMIT_EXCEEDED]
+    assert found.looked_on == DAY + 2
+
+
 @given(histories())
 def test_doing_what_the_explanation_asks_for_releases_the_order(history: list[Event]) -> None:
     """Paying what is missing releases an order that only the limit holds."""

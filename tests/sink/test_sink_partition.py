@@ -177,7 +177,8 @@ def test_while_clickhouse_is_away_the_same_batch_waits_and_no_offset_is_committe
 def test_while_clickhouse_is_away_one_partition_asks_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(partition_module, "_PATIENCE_FIRST_SECONDS", 60.0)
+    for name in ("_PATIENCE_FIRST_SECONDS", "_PATIENCE_LAST_SECONDS"):
+        monkeypatch.setattr(partition_module, name, 60.0)
     table = Table(refusals=1)
 
     async def story() -> None:
