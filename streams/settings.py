@@ -126,6 +126,24 @@ class Settings(BaseSettings):
     procedures_dir: Path | None = _setting(
         None, "Directory of dunning procedures (TOML); without one nobody is dunned"
     )
+    texts_dir: Path | None = _setting(
+        None, "Directory of texts of letters that stand in for the shipped ones or add to them"
+    )
+    creditor_name: str | None = _setting(None, "Who writes the letters")
+    creditor_address: str | None = _setting(
+        None, "Address and registration number under the letters, lines with | between"
+    )
+    creditor_email: str | None = _setting(None, "Sender of the letters, to which people answer")
+    creditor_iban: str | None = _setting(None, "Account to which debtors pay")
+    creditor_bic: str | None = _setting(None, "BIC of that account's bank")
+    invoice_url: str | None = _setting(
+        None, "Where a customer sees an invoice, with {invoice_id} and {customer_id}"
+    )
+    smtp_url: str | None = _setting(
+        None, "Mail server: smtp://[user:password@]host:port, smtps:// for TLS from the start"
+    )
+    sms_webhook_url: str | None = _setting(None, "Service that text messages are given to")
+    print_webhook_url: str | None = _setting(None, "Service that letters on paper are given to")
     laws_dir: Path | None = _setting(
         None, "Directory of tables of laws (TOML) that stand in for the shipped ones or add to them"
     )

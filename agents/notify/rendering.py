@@ -1,0 +1,254 @@
+"""A dunning step as a letter: subject, plain text and HTML, in the customer's language. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from urllib.parse import quote
+
+import jinja2
+import msgspec
+from babel.dates import format_date
+from babel.numbers import format_currency
+from msgspec import structs
+
+from agents.notify.creditor import Creditor
+from agents.notify.payment_reference import payment_code, reference_of
+from schemas.dates import MICROSECONDS_PER_DAY, date_of
+from schemas.events import Day, DunnedInvoice, DunningStep, Minor
+from schemas.money import format_amount
+
+LANGUAGES = ("nl", "fr", "de", "en")
+_OTHER_LANGUAGE = "en"
+_LOCALES = {"en": "en_GB"}
+"""How dates and amounts are written; the language itself where it is not named."""
+CODE = "payment-code"
+"""The content id of the payment code in a mail."""
+_INVOICES_NAMED = 3
+
+
+_SAMPLE = DunningStep(
+    event_id="",
+    occurred_at=0,
+    customer_id="C-1",
+    step_id="C-1/1970-01-01/1",
+    level=1,
+    procedure="any",
+    channel="email",
+    template="any",
+    language=_OTHER_LANGUAGE,
+    invoices=[
+        DunnedInvoice(
+            invoice_id="I-1", open_amount=100, due_on=0, days_overdue=1, level=1, interest=1
+        )
+    ],
+    principal=100,
+    interest=1,
+    costs=1,
+    currency="EUR",
+    legal_basis="a law",
+    pay_by=1,
+    costs_to_come=1,
+)
+"""What texts are tried with."""
+_SAMPLE_CREDITOR = Creditor("A creditor", ("A street",), "NL91ABNA0417164300", "", "a@b.example")
+
+
+class Text(msgspec.Struct, frozen=True):
+    """The subject and the words of one kind of letter in one language."""
+
+    subject: str
+    text: str
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """A letter. `code` is a PNG that the HTML shows, if there is one."""
+
+    language: str
+    subject: str
+    text: str
+    html: str
+    code: bytes | None
+
+
+class MissingTextError(ValueError):
+    """There is no text of this name."""
+
+
+class Texts:
+    """All words that letters are made of.
+
+    Args:
+        layouts: Jinja templates by name: `letter.txt`, `letter.html`.
+        labels: by language, the words of the layouts.
+        texts: by language and the name of the template.
+    """
+
+    def __init__(
+        self,
+        layouts: dict[str, str],
+        labels: dict[str, dict[str, str]],
+        texts: dict[tuple[str, str], Text],
+    ) -> None:
+        self.texts = texts
+        self._labels = labels
+        self._plain = _environment(for_html=False)
+        self._pages = _environment(for_html=True)
+        self._layouts = layouts
+
+    def faults(self) -> list[str]:
+        """What cannot be rendered, each with its place."""
+        found = []
+        for language, labels in self._labels.items():
+            facts = self._facts(_SAMPLE, _SAMPLE_CREDITOR, language)
+            for name, label in labels.items():
+                found += self._fault(f"{language}.toml: labels.{name}", label, facts)
+        for (language, template), text in self.texts.items():
+            facts = self._facts(_SAMPLE, _SAMPLE_CREDITOR, language)
+            for words in (text.subject, text.text):
+                found += self._fault(f"{language}.toml: {template}", words, facts)
+        if not found:
+            language, template = next(iter(self.texts))
+            step = structs.replace(_SAMPLE, language=language, template=template)
+            said = self._said(step, _SAMPLE_CREDITOR, self.texts[language, template], language)
+            said |= {"on_paper": True, "code": "code"}
+            for name, layout in self._layouts.items():
+                found += self._fault(f"{name}.j2", layout, said)
+        return found
+
+    def _fault(self, place: str, words: str, said: dict[str, object]) -> Iterator[str]:
+        try:
+            self._plain.from_string(words).render(said)
+        except jinja2.TemplateError as error:
+            yield f"{place}: {error}"
+
+    def render(
+        self,
+        step: DunningStep,
+        creditor: Creditor,
+        *,
+        on_paper: bool = False,
+        code_at: str = f"cid:{CODE}",
+        invoice_url: str | None = None,
+    ) -> Rendered:
+        """The letter of a step.
+
+        Args:
+            step: what is asked, of whom.
+            creditor: who asks.
+            on_paper: with date and address, as a letter has them.
+            code_at: where the HTML finds the payment code.
+            invoice_url: where an invoice is to be seen, with `{invoice_id}` and `{customer_id}`.
+
+        Raises:
+            MissingTextError: nobody wrote the template's text.
+        """
+        language = step.language if step.language in LANGUAGES else _OTHER_LANGUAGE
+        words = self.texts.get((language, step.template))
+        if words is None:
+            raise MissingTextError(f"no text {step.template!r} in {language}")
+        code = payment_code(step, creditor)
+        said = self._said(step, creditor, words, language, invoice_url) | {
+            "on_paper": on_paper,
+            "code": code_at if code is not None else "",
+        }
+        return Rendered(
+            language,
+            str(said["subject"]),
+            self._plain.from_string(self._layouts["letter.txt"]).render(said),
+            self._pages.from_string(self._layouts["letter.html"]).render(said),
+            code,
+        )
+
+    def _said(
+        self,
+        step: DunningStep,
+        creditor: Creditor,
+        words: Text,
+        language: str,
+        invoice_url: str | None = None,
+    ) -> dict[str, object]:
+        """What layouts may name: the facts, and the words that were made of them."""
+        facts = self._facts(step, creditor, language)
+        labels = {
+            name: self._plain.from_string(label).render(facts)
+            for name, label in self._labels[language].items()
+        }
+        text = self._plain.from_string(words.text).render(facts).strip()
+        return facts | {
+            "labels": labels,
+            "subject": self._plain.from_string(words.subject).render(facts),
+            "text": text,
+            "paragraphs": text.split("\n\n"),
+            "lines": [_line(step, one, language, invoice_url) for one in range(len(step.invoices))],
+            "sums": list(_sums(step, language, labels)),
+        }
+
+    def _facts(self, step: DunningStep, creditor: Creditor, language: str) -> dict[str, object]:
+        """What texts may name."""
+        to_come = step.costs_to_come
+        named = [one.invoice_id for one in step.invoices]
+        more = f" (+{len(named) - _INVOICES_NAMED})" if len(named) > _INVOICES_NAMED else ""
+        return {
+            "language": language,
+            "name": step.name,
+            "channel": step.channel,
+            "creditor": creditor,
+            "iban": creditor.iban,
+            "reference": reference_of(step),
+            "invoices": ", ".join(named[:_INVOICES_NAMED]) + more,
+            "legal_basis": step.legal_basis,
+            "pay_by": _date(step.pay_by, language),
+            "written_on": _date(step.occurred_at // MICROSECONDS_PER_DAY, language),
+            "costs_to_come": "" if to_come is None else _money(to_come, step.currency, language),
+        }
+
+
+def _environment(*, for_html: bool) -> jinja2.Environment:
+    return jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=for_html,  # noqa: S701  plain text is not escaped
+    )
+
+
+def _line(
+    step: DunningStep, number: int, language: str, invoice_url: str | None
+) -> dict[str, object]:
+    one = step.invoices[number]
+    url = None
+    if invoice_url is not None:
+        url = invoice_url.format(
+            invoice_id=quote(one.invoice_id, safe=""), customer_id=quote(step.customer_id, safe="")
+        )
+    return {
+        "invoice_id": one.invoice_id,
+        "url": url,
+        "due_on": _date(one.due_on, language),
+        "days_overdue": one.days_overdue,
+        "open": _money(one.open_amount, step.currency, language),
+        "interest": _money(one.interest, step.currency, language) if one.interest else "",
+    }
+
+
+def _sums(step: DunningStep, language: str, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
+    total = step.principal + step.interest + step.costs
+    parts = [
+        ("principal", step.principal if total != step.principal else 0),
+        ("interest", step.interest),
+        ("costs", step.costs),
+        ("total", total),
+    ]
+    for name, amount in parts:
+        if amount:
+            yield labels[name], _money(amount, step.currency, language)
+
+
+def _money(amount: Minor, currency: str, language: str) -> str:
+    return format_currency(
+        Decimal(format_amount(amount, currency)), currency, locale=_LOCALES.get(language, language)
+    )
+
+
+def _date(day: Day, language: str) -> str:
+    return format_date(date_of(day), "long", locale=_LOCALES.get(language, language))
