@@ -98,7 +98,7 @@ class Texts:
 
     def faults(self) -> list[str]:
         """What cannot be rendered, each with its place."""
-        found = []
+        found: list[str] = []
         for language, labels in self._labels.items():
             facts = self._facts(_SAMPLE, _SAMPLE_CREDITOR, language)
             for name, label in labels.items():
