@@ -15,11 +15,12 @@ import uvloop
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from agents.credit.agent import changelog_of, credit
+from agents.credit.agent import credit
 from agents.intake.agent import intake
+from agents.notify.agent import has_carriers, notify
 from agents.rule_files import load_rules
 from agents.sink.agent import sink
-from schemas.catalogue import CREDIT_CHANGELOG, TOPICS
+from schemas.catalogue import TOPICS, internal_topic
 from streams.app import Member, Wiring
 from streams.codec import Codec
 from streams.errors import ConfigurationError
@@ -34,7 +35,7 @@ from streams.topics import TopicSpec, apply, catalogue_topics
 
 logger = logging.getLogger(__name__)
 
-AGENTS = ("intake", "credit", "sink")
+AGENTS = ("intake", "credit", "sink", "notify")
 """All agents there are, in the order of an event's way."""
 
 _STUCK_SECONDS = 30.0
@@ -46,14 +47,20 @@ _ASK_AGAIN_SECONDS = 1.0
 _GARBAGE_THRESHOLDS = (20_000, 20, 50)
 
 
-def run_worker(settings: Settings, only: Collection[str] = AGENTS) -> None:
-    """Run the agents until SIGTERM or SIGINT, which hand the partitions over to other workers, or
-    SIGUSR1, which keeps them for the same worker to come back. The settings name a broker
-    (`streams.embedded.parts.with_broker`).
+def usual_agents(settings: Settings) -> tuple[str, ...]:
+    """Those that run when none is named: all, and notify if anything can be sent."""
+    return AGENTS if has_carriers(settings) else tuple(one for one in AGENTS if one != "notify")
+
+
+def run_worker(settings: Settings, only: Collection[str] | None = None) -> None:
+    """Run the agents, the usual ones or those named, until SIGTERM or SIGINT, which hand the
+    partitions over to other workers, or SIGUSR1, which keeps them for the same worker to come back.
+    The settings name a broker (`streams.embedded.parts.with_broker`).
 
     Raises:
         ConfigurationError: a setting, the policy or the web port is wrong.
     """
+    only = usual_agents(settings) if only is None else only
     unknown = sorted(set(only) - set(AGENTS))
     if unknown:
         raise ConfigurationError(
@@ -132,11 +139,10 @@ class _Worker:
 
     def _wire(self, admin: AdminClient) -> Wiring:
         """Waits for brokers that answer, but are still choosing a controller or a leader."""
-        changelog = changelog_of(self._settings.app_id)
-        names = [changelog if name == CREDIT_CHANGELOG else name for name in TOPICS]
+        names = [internal_topic(name, self._settings.app_id) for name in TOPICS]
         while True:
             try:
-                apply(admin, _specs(self._settings, changelog))
+                apply(admin, _specs(self._settings))
                 return Wiring(self._settings, self._metrics, topic_facts(admin, names))
             except KafkaException as error:
                 cause = cause_of(error)
@@ -173,6 +179,7 @@ def _make(only: Collection[str], wiring: Wiring) -> list[Member]:
         "intake": lambda: intake(wiring, codec),
         "credit": lambda: credit(wiring, codec, policy),
         "sink": lambda: sink(wiring, codec, policy),
+        "notify": lambda: notify(wiring, codec),
     }
     return [makers[name]() for name in AGENTS if name in only]
 
@@ -184,12 +191,12 @@ async def _watch(member: Member, stopping: asyncio.Event) -> None:
         stop_the_process(f"{member.name}: Faust gave up", member.app.crash_reason)
 
 
-def _specs(settings: Settings, changelog: str) -> list[TopicSpec]:
+def _specs(settings: Settings) -> list[TopicSpec]:
     """The topics that a worker needs. They are created when missing, so that a first start needs no
     other step.
     """
     return [
-        replace(spec, name=changelog) if spec.name == CREDIT_CHANGELOG else spec
+        replace(spec, name=internal_topic(spec.name, settings.app_id))
         for spec in catalogue_topics(settings)
     ]
 

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from agents.worker import AGENTS
+from agents.worker import usual_agents
 from streams.embedded.claim import Claim
 from streams.embedded.ports import LOOPBACK, free_ports
 from streams.embedded.supervised import SupervisedProcess
@@ -30,7 +30,7 @@ def worker_process(
     claim: Claim,
     *,
     name: str,
-    only: Collection[str] = AGENTS,
+    only: Collection[str] | None = None,
     wait: bool = True,
 ) -> Iterator[SupervisedProcess]:
     """A worker that replays a history; it ends with the block, and with this process.
@@ -39,13 +39,14 @@ def worker_process(
         settings: broker, topics and directories; its log goes into `embedded_dir`.
         claim: of whoever starts it, held by it too.
         name: the worker's.
-        only: agents to run.
+        only: agents to run; else the usual ones.
         wait: until it is ready.
 
     Raises:
         WorkerNotReadyError: it was waited for in vain.
         EmbeddedPartError: it ended meanwhile.
     """
+    only = only or usual_agents(settings)
     (port,) = free_ports(1, [])
     own = {
         "KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
@@ -60,7 +61,14 @@ def worker_process(
     }
     process = SupervisedProcess(
         "The worker",
-        [sys.executable, "-m", "agents.cli.main", "worker", "--only", ",".join(only)],
+        [
+            sys.executable,
+            "-m",
+            "agents.cli.main",
+            "worker",
+            "--only",
+            ",".join(only or usual_agents(settings)),
+        ],
         log=settings.embedded_dir / "worker.log",
         claim=claim,
         environment=os.environ | {PREFIX + key: str(value) for key, value in own.items()},

@@ -84,6 +84,15 @@ OUTPUT_TOPICS: tuple[str, ...] = tuple(
 JOURNAL = "credit.journal.v1"
 DEAD_LETTERS = "credit.dead-letters.v1"
 CREDIT_CHANGELOG = "headroom-credit-changelog"
+NOTIFY_CHANGELOG = "headroom-notify-changelog"
+_APP_ID = "headroom"
+
+
+def internal_topic(name: str, app_id: str) -> str:
+    """A topic as it is called in the installation `app_id`, whose own are the internal ones."""
+    if TOPICS[name].direction == "internal":
+        return app_id + name.removeprefix(_APP_ID)
+    return name
 
 
 def topic_of(type_name: str) -> str:

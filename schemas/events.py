@@ -591,8 +591,9 @@ class DunningStep(Event, frozen=True, kw_only=True, gc=False):
 class DunningStepSettled(Event, frozen=True, kw_only=True, gc=False):
     """What became of a step: `sent`; `bounced` or `failed` (another channel follows, if there is
     one); `undeliverable` (no channel is left: a task for a person); `uncertain` (a person has to
-    find out whether it was sent); `withdrawn` (it is not to be sent, for what it says is no longer
-    so); `skipped` by a person; `impossible` (no table of laws says what may be asked).
+    find out whether it was sent); `unsent` (it was not, and goes again); `withdrawn` (it is not to
+    be sent, for what it says is no longer so); `skipped` by a person; `impossible` (no table of
+    laws says what may be asked).
     """
 
     customer_id: str

@@ -65,6 +65,24 @@ class Metrics:
             ["level", "channel"],
             registry=self.registry,
         )
+        self.letters = Counter(
+            "headroom_letters_total",
+            "What became of messages to customers",
+            ["channel", "result"],
+            registry=self.registry,
+        )
+        self.letters_waiting = Gauge(
+            "headroom_letters_waiting",
+            "Messages to customers that have not left yet",
+            ["channel"],
+            registry=self.registry,
+        )
+        self.carrier_away = Gauge(
+            "headroom_carrier_away",
+            "1 while what takes messages cannot be reached",
+            ["channel"],
+            registry=self.registry,
+        )
         self.dead_letters = Counter(
             "headroom_dead_letters_total", "Events refused", ["reason"], registry=self.registry
         )

@@ -139,11 +139,13 @@ class Settings(BaseSettings):
     invoice_url: str | None = _setting(
         None, "Where a customer sees an invoice, with {invoice_id} and {customer_id}"
     )
-    smtp_url: str | None = _setting(
+    smtp_url: SecretStr | None = _setting(
         None, "Mail server: smtp://[user:password@]host:port, smtps:// for TLS from the start"
     )
-    sms_webhook_url: str | None = _setting(None, "Service that text messages are given to")
-    print_webhook_url: str | None = _setting(None, "Service that letters on paper are given to")
+    sms_webhook_url: SecretStr | None = _setting(None, "Service that text messages are given to")
+    print_webhook_url: SecretStr | None = _setting(
+        None, "Service that letters on paper are given to"
+    )
     laws_dir: Path | None = _setting(
         None, "Directory of tables of laws (TOML) that stand in for the shipped ones or add to them"
     )

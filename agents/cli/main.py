@@ -31,7 +31,7 @@ VERBS = {
     "policy": "Check a policy file; tell what changes from one to another.",
     "up": "Start the embedded Kafka broker and keep it until Ctrl-C.",
     "down": "Stop what `headroom up` started in another terminal.",
-    "worker": "Run agents: intake, credit, sink, or some of them.",
+    "worker": "Run agents: intake, credit, sink, notify, or some of them.",
     "topics": "Create the topics of the catalogue, or compare them with the broker's.",
     "schemas": "Check the schemas against the released ones; register them.",
     "sql": "Ask ClickHouse, be it a server or the embedded engine.",

@@ -13,8 +13,12 @@ from streams.settings import load_settings
 
 def worker(
     only: Annotated[
-        str, typer.Option(help="Agents to run, with commas between.", metavar="AGENT,...")
-    ] = ",".join(AGENTS),
+        str | None,
+        typer.Option(
+            help=f"Agents to run, with commas between: {', '.join(AGENTS)}.", metavar="AGENT,..."
+        ),
+    ] = None,
 ) -> None:
-    """Run agents: all of them, or those named by --only."""
-    run_worker(with_broker(load_settings()), [name.strip() for name in only.split(",")])
+    """Run agents: those named by --only, else all, but notify only where letters can be sent."""
+    named = None if only is None else [name.strip() for name in only.split(",")]
+    run_worker(with_broker(load_settings()), named)

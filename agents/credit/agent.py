@@ -30,7 +30,7 @@ from agents.credit.parking import AccountFailedError, parked_in
 from agents.credit.portfolio import Portfolio, Totals
 from agents.credit.rules import figures, group_figures, has_figures
 from agents.dunning.run import continued
-from schemas.catalogue import JOURNAL, topic_of
+from schemas.catalogue import CREDIT_CHANGELOG, JOURNAL, internal_topic, topic_of
 from schemas.events import (
     BY_NAME,
     AccountMoved,
@@ -100,7 +100,7 @@ def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
 
 def changelog_of(app_id: str) -> str:
     """The topic that holds the agent's state."""
-    return f"{app_id}-credit-changelog"
+    return internal_topic(CREDIT_CHANGELOG, app_id)
 
 
 _GROUP = "\0"

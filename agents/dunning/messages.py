@@ -9,6 +9,8 @@ Laws, each held by a property test:
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from agents.credit import state
 from agents.credit.case import Case, outgoing_id
 from agents.dunning import records
@@ -40,6 +42,7 @@ from agents.dunning.terms import (
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import Day, DunningStepSettled, Instant
 
+_ACCOUNT_CHARACTERS = 170
 _REMEMBER_DAYS = 90
 """How long after it was issued a message is remembered that is no longer under way: a bounce may
 still come.
@@ -54,6 +57,14 @@ def message_of(case: Case, step_id: str) -> Message | None:
 def start_of(day: Day) -> Instant:
     """The instant at which what the run of a day says arose."""
     return day * MICROSECONDS_PER_DAY
+
+
+def _short(account_id: str) -> str:
+    """The id as it stands in a step's, which comes back and may be no longer than any other."""
+    if len(account_id) <= _ACCOUNT_CHARACTERS:
+        return account_id
+    digest = blake2b(account_id.encode(), digest_size=16).hexdigest()
+    return f"{account_id[: _ACCOUNT_CHARACTERS - 33]}~{digest}"
 
 
 def begin(
@@ -72,7 +83,7 @@ def begin(
     if debtor.steps_on != today:
         debtor.steps_on, debtor.steps = today, 0
     debtor.steps += 1
-    step_id = f"{case.account_id}/{format_day(today)}/{debtor.steps}"
+    step_id = f"{_short(case.account_id)}/{format_day(today)}/{debtor.steps}"
     message = Message(
         state=PROPOSED if proposed else QUEUED,
         level=level,
@@ -217,6 +228,16 @@ def did_not_arrive(case: Case, debtor: Debtor, step_id: str, message: Message, a
             debtor.unreachable = True
             _close(case, debtor, step_id, message, "undeliverable", "no channel is left", at)
             return
+    message.attempt += 1
+    message.state = QUEUED
+    _put(case, debtor, step_id, message)
+    look_on(case, case.today + 1)
+
+
+def was_not_sent(case: Case, debtor: Debtor, step_id: str, message: Message) -> None:
+    """It never left: it goes again, the same way, as soon as a message may."""
+    if debtor.reminded_on == message.issued_on:
+        debtor.reminded_on = message.reminded_before
     message.attempt += 1
     message.state = QUEUED
     _put(case, debtor, step_id, message)

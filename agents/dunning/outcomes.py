@@ -37,6 +37,12 @@ def step_reported(case: Case, event: DunningStepReported) -> None:
                 case, event.step_id, message, "uncertain", event.occurred_at, event.detail,
                 on=event.on,
             )  # fmt: skip
+    elif event.result == "unsent":
+        if message.state == ISSUED:
+            messages.tell(
+                case, event.step_id, message, "unsent", event.occurred_at, event.detail, on=event.on
+            )
+            messages.was_not_sent(case, debtor, event.step_id, message)
     elif message.state in (ISSUED, SENT):
         message.channel = event.channel
         messages.tell(

@@ -29,7 +29,7 @@ LAST_DAY = parse_day("2200-12-31")
 KINDS_OF_CUSTOMER = frozenset({"b2b", "b2c"})
 OUTCOMES = frozenset({"upheld", "partly", "rejected"})
 CHANNELS = frozenset({"email", "sms", "letter", "phone", "agency"})
-RESULTS = frozenset({"sent", "bounced", "failed", "late", "uncertain"})
+RESULTS = frozenset({"sent", "bounced", "failed", "late", "uncertain", "unsent"})
 ANSWERS = frozenset({"approve", "skip"})
 
 # Who or what: named, so it must be there and be printable. Free text (`reason`, `name`) need not.

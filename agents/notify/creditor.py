@@ -6,6 +6,7 @@ import msgspec
 from stdnum import bic, iban
 from stdnum.exceptions import ValidationError
 
+from agents.notify.addresses import mail_address
 from streams.errors import ConfigurationError
 from streams.settings import Settings
 
@@ -33,6 +34,10 @@ def creditor_of(settings: Settings) -> Creditor:
     ]
     if missing:
         raise ConfigurationError(f"letters need {' and '.join(missing)}")
+    try:
+        mail_address(settings.creditor_name or "", settings.creditor_email or "")
+    except ValueError as error:
+        raise ConfigurationError(f"HEADROOM_CREDITOR_EMAIL: {error}") from error
     lines = tuple(one.strip() for one in (settings.creditor_address or "").split("|"))
     return Creditor(
         name=settings.creditor_name or "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from decimal import Decimal
 from urllib.parse import quote
@@ -62,12 +63,13 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class Rendered(msgspec.Struct, frozen=True):
-    """A letter. `code` is a PNG that the HTML shows, if there is one."""
+    """A letter. `short` fits into a text message; `code` is a PNG that the HTML shows, if any."""
 
     language: str
     subject: str
     text: str
     html: str
+    short: str
     code: bytes | None
 
 
@@ -79,7 +81,7 @@ class Texts:
     """All words that letters are made of.
 
     Args:
-        layouts: Jinja templates by name: `letter.txt`, `letter.html`.
+        layouts: Jinja templates by name: `letter.txt`, `letter.html`, `message.txt`.
         labels: by language, the words of the layouts.
         texts: by language and the name of the template.
     """
@@ -128,7 +130,6 @@ class Texts:
         creditor: Creditor,
         *,
         on_paper: bool = False,
-        code_at: str = f"cid:{CODE}",
         invoice_url: str | None = None,
     ) -> Rendered:
         """The letter of a step.
@@ -136,8 +137,7 @@ class Texts:
         Args:
             step: what is asked, of whom.
             creditor: who asks.
-            on_paper: with date and address, as a letter has them.
-            code_at: where the HTML finds the payment code.
+            on_paper: with date and address, as a letter has them, and the payment code in the page.
             invoice_url: where an invoice is to be seen, with `{invoice_id}` and `{customer_id}`.
 
         Raises:
@@ -150,13 +150,14 @@ class Texts:
         code = payment_code(step, creditor)
         said = self._said(step, creditor, words, language, invoice_url) | {
             "on_paper": on_paper,
-            "code": code_at if code is not None else "",
+            "code": _place_of(code, on_paper=on_paper),
         }
         return Rendered(
             language,
             str(said["subject"]),
             self._plain.from_string(self._layouts["letter.txt"]).render(said),
             self._pages.from_string(self._layouts["letter.html"]).render(said),
+            " ".join(self._plain.from_string(self._layouts["message.txt"]).render(said).split()),
             code,
         )
 
@@ -202,6 +203,13 @@ class Texts:
             "written_on": _date(step.occurred_at // MICROSECONDS_PER_DAY, language),
             "costs_to_come": "" if to_come is None else _money(to_come, step.currency, language),
         }
+
+
+def _place_of(code: bytes | None, *, on_paper: bool) -> str:
+    """Where the HTML finds the payment code."""
+    if code is None:
+        return ""
+    return f"data:image/png;base64,{b64encode(code).decode()}" if on_paper else f"cid:{CODE}"
 
 
 def _environment(*, for_html: bool) -> jinja2.Environment:

@@ -159,6 +159,13 @@ class Lane:
         """Those that are open."""
         return self._partitions.values()
 
+    def has_read_all(self, tp: TP) -> bool:
+        """The partition has no more to read, or no room for more."""
+        partition, end = self._partitions.get(tp), self._fetch.end_of(tp)
+        if partition is None or end is None:
+            return False
+        return (partition.next_offset or 0) >= end or self._in_flight() >= self._in_flight_bytes
+
     def is_ready(self) -> bool:
         """All that is assigned is restored, and there has been an assignment."""
         return self._accepting and self._wanted == self._partitions.keys()

@@ -31,6 +31,7 @@ _CONTRACT = {
     "credit.risk-signals.v1": (365 * _DAY, "delete", "FULL_TRANSITIVE"),
     "credit.dead-letters.v1": (30 * _DAY, "delete", "NONE"),
     "headroom-credit-changelog": (-1, "compact", "NONE"),
+    "headroom-notify-changelog": (-1, "compact", "NONE"),
 }
 
 

@@ -82,9 +82,17 @@ def test_who_has_another_language_is_written_to_in_english() -> None:
 
 
 def test_a_letter_on_paper_has_a_date_and_the_code_in_it() -> None:
-    letter = TEXTS.render(a_step(language="en"), CREDITOR, on_paper=True, code_at="data:image/png")
+    letter = TEXTS.render(a_step(language="en"), CREDITOR, on_paper=True)
     assert "<p>8 April 2026</p>" in letter.html
-    assert '<img src="data:image/png"' in letter.html
+    assert '<img src="data:image/png;base64,iVBOR' in letter.html
+
+
+def test_a_text_message_is_one_line() -> None:
+    assert TEXTS.render(a_step(language="nl", template="friendly_reminder"), CREDITOR).short == (
+        "Noorderlicht Groothandel: Herinnering: I-300, I-310. Te betalen € 1.600,51. Betaal "
+        "alstublieft uiterlijk op 15 april 2026. Per overschrijving op NL91ABNA0417164300 van "
+        "Noorderlicht Groothandel, onder vermelding van RF528456741212."
+    )
 
 
 def test_more_than_three_invoices_are_counted_in_the_subject() -> None:

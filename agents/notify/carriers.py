@@ -1,0 +1,74 @@
+"""What takes letters to people, and what can become of one.
+
+A carrier is asked in two steps, so that it can be written down in between that the letter is about
+to leave: `begin` does all that can still be taken back, `finish` what cannot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.events import DunningStep
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an attempt: `result` is as in `DunningStepReported`."""
+
+    result: str
+    detail: str | None = None
+
+
+class CarrierAwayError(Exception):
+    """The carrier cannot be reached; no letter can go this way now."""
+
+
+class NotNowError(Exception):
+    """The carrier does not take this letter now, and may later. It has not left."""
+
+
+class RefusedError(Exception):
+    """It will never be taken: `result` is `bounced` or `failed`. It has not left."""
+
+    def __init__(self, result: str, detail: str) -> None:
+        super().__init__(detail)
+        self.outcome = Outcome(result, detail)
+
+
+class InDoubtError(Exception):
+    """Nobody knows whether the letter has left."""
+
+
+class Leaving(Protocol):
+    """A letter with one foot out of the door."""
+
+    def finish(self) -> str:
+        """Let it go; what the carrier said.
+
+        Raises `CarrierAwayError`, `NotNowError`, `RefusedError`, `InDoubtError`.
+        """
+        ...
+
+    def drop(self) -> None:
+        """It stays."""
+        ...
+
+
+class Carrier(Protocol):
+    """One way to people. Belongs to one thread at a time."""
+
+    repeatable: bool
+    """Whether the same letter can be given to it twice and leaves once."""
+
+    def begin(self, step: DunningStep) -> Leaving:
+        """Do all that does not commit to anything yet.
+
+        Raises `CarrierAwayError`, `NotNowError`, `RefusedError`, and `MissingTextError` for a step
+        whose text nobody wrote.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

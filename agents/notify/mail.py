@@ -1,0 +1,221 @@
+"""Letters by mail, over SMTP.
+
+The words go to the server before it is written down that the letter is about to leave, and the dot
+behind them after that (RFC 5321, 4.1.1.4): until the dot the server has taken nothing, and once it
+has answered it has. Only who ends between the two does not know.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime
+from urllib.parse import unquote, urlsplit
+
+from agents.notify.addresses import mail_address
+from agents.notify.carriers import (
+    CarrierAwayError,
+    InDoubtError,
+    Leaving,
+    NotNowError,
+    RefusedError,
+)
+from agents.notify.creditor import Creditor
+from agents.notify.rendering import CODE, Rendered
+from schemas.events import DunningStep
+
+_SECONDS = 10.0
+_DOT_SECONDS = 600.0
+"""RFC 5321, 4.5.3.2.6: a server may look at a message for long before it answers for it."""
+_PORTS = {"smtp": 25, "smtps": 465}
+_PERMANENT = 500
+_DOTS = re.compile(rb"^\.", re.MULTILINE)
+"""A line that begins with a dot gets another one (RFC 5321, 4.5.2)."""
+_SERVICE_ENDS = 421
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where mail is handed in. With `tls` from the first byte; else as soon as it is offered."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str | None
+    password: str | None
+
+
+def mail_server(url: str) -> MailServer:
+    """Read `smtp://[user:password@]host[:port]`.
+
+    Raises:
+        ValueError: it is no such address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("should be smtp://host:port or smtps://host:port")
+    return MailServer(
+        parts.hostname,
+        parts.port or _PORTS[parts.scheme],
+        parts.scheme == "smtps",
+        None if parts.username is None else unquote(parts.username),
+        None if parts.password is None else unquote(parts.password),
+    )
+
+
+def compose(
+    step: DunningStep, letter: Rendered, creditor: Creditor, sent_at: datetime
+) -> EmailMessage:
+    """The mail of a step. Another attempt at the same step has another Message-ID, the same one
+    repeated has the same.
+
+    Raises:
+        RefusedError: there is no address, or it is none.
+    """
+    domain = creditor.email.rpartition("@")[2]
+    try:
+        to = mail_address(step.name or "", step.email or "")
+    except ValueError as error:
+        raise RefusedError("bounced", str(error)) from error
+    mail = EmailMessage(policy=SMTP if to.addr_spec.isascii() else SMTPUTF8)
+    mail["From"] = mail_address(creditor.name, creditor.email)
+    mail["To"] = to
+    mail["Subject"] = " ".join(letter.subject.split())
+    mail["Date"] = format_datetime(sent_at)
+    mail["Message-ID"] = f"<{step.event_id}@{domain}>"
+    mail["Content-Language"] = letter.language
+    # RFC 3834: no out-of-office reply should answer to it.
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(letter.text)
+    mail.add_alternative(letter.html, subtype="html")
+    if letter.code is not None:
+        parts = mail.get_payload()
+        assert isinstance(parts, list)  # noqa: S101  two alternatives
+        page = parts[1]
+        assert isinstance(page, EmailMessage)  # noqa: S101
+        page.add_related(letter.code, "image", "png", cid=f"<{CODE}>", disposition="inline")
+    return mail
+
+
+class MailCarrier:
+    """Hands mails in, over a connection that is kept as long as the server keeps it.
+
+    Args:
+        server: where.
+        creditor: who writes.
+        render: the letter of a step.
+    """
+
+    repeatable = False
+
+    def __init__(
+        self, server: MailServer, creditor: Creditor, render: Callable[[DunningStep], Rendered]
+    ) -> None:
+        self._server = server
+        self._creditor = creditor
+        self._render = render
+        self._connection: smtplib.SMTP | None = None
+
+    def begin(self, step: DunningStep) -> Leaving:
+        mail = compose(step, self._render(step), self._creditor, datetime.now(UTC))
+        try:
+            connection = self._connected()
+            self._hand_in(connection, mail, step.email or "")
+        except (OSError, smtplib.SMTPException) as error:
+            self.close()
+            raise CarrierAwayError(_said(error)) from error
+        return _Mail(self, connection, str(mail["Message-ID"]))
+
+    def _connected(self) -> smtplib.SMTP:
+        """The connection, if the server kept it, else a new one."""
+        if self._connection is not None:
+            try:
+                self._connection.rset()
+            except (OSError, smtplib.SMTPException):
+                self.close()
+            else:
+                return self._connection
+        server = self._server
+        context = ssl.create_default_context()
+        if server.tls:
+            self._connection = smtplib.SMTP_SSL(
+                server.host, server.port, timeout=_SECONDS, context=context
+            )
+        else:
+            self._connection = smtplib.SMTP(server.host, server.port, timeout=_SECONDS)
+            self._connection.ehlo()
+            if self._connection.has_extn("starttls"):
+                self._connection.starttls(context=context)
+        self._connection.ehlo_or_helo_if_needed()
+        if server.user is not None:
+            self._connection.login(server.user, server.password or "")
+        return self._connection
+
+    def _hand_in(self, connection: smtplib.SMTP, mail: EmailMessage, address: str) -> None:
+        """Everything but the dot."""
+        options = []
+        if not address.isascii():
+            if not connection.has_extn("smtputf8"):
+                raise RefusedError("bounced", "the mail server takes no address outside ASCII")
+            options = ["SMTPUTF8"]
+        self._expect(250, connection.mail(self._creditor.email, options))
+        self._expect(250, connection.rcpt(address), "bounced")
+        self._expect(354, connection.docmd("DATA"))
+        connection.send(_DOTS.sub(b"..", mail.as_bytes()))
+
+    def _expect(self, wanted: int, reply: tuple[int, bytes], result: str = "failed") -> None:
+        """Raise what a reply means that is another."""
+        code, text = reply
+        said = f"{code} {text.decode(errors='replace')}"
+        if code == wanted:
+            return
+        if code == _SERVICE_ENDS or code < 0:
+            self.close()
+            raise CarrierAwayError(said)
+        if code >= _PERMANENT:
+            raise RefusedError(result, said)
+        raise NotNowError(said)
+
+    def end(self, connection: smtplib.SMTP) -> str:
+        """Send the dot; what the server says."""
+        try:
+            assert connection.sock is not None  # noqa: S101  it took the words just now
+            connection.sock.settimeout(_DOT_SECONDS)
+            connection.send(b".\r\n")
+            code, text = connection.getreply()
+            if connection.sock is not None:
+                connection.sock.settimeout(_SECONDS)
+        except (OSError, smtplib.SMTPException) as error:
+            self.close()
+            raise InDoubtError(f"the mail server did not answer for it: {_said(error)}") from error
+        self._expect(250, (code, text))
+        return text.decode(errors="replace")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _Mail:
+    def __init__(self, carrier: MailCarrier, connection: smtplib.SMTP, message_id: str) -> None:
+        self._carrier = carrier
+        self._connection = connection
+        self._message_id = message_id
+
+    def finish(self) -> str:
+        return f"{self._message_id}: {self._carrier.end(self._connection)}"
+
+    def drop(self) -> None:
+        # A server that was given words and no dot has taken nothing; there is no other way back.
+        self._carrier.close()
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,370 @@
+"""A partition of the dunning steps as the notify agent has it: letters leave one after the other.
+
+    take()    steps wait in the outbox, or are withdrawn from it
+    commit()  the oldest letter, if any may leave now:
+              begin     the carrier has all but the last word; it can still be taken back
+              write     "about to leave", in a transaction; fails if somebody else has the partition
+              finish    the last word; it cannot be taken back
+              write     what became of it, to the journal's inputs and the changelog at once
+
+Who finds "about to leave" and nothing behind it, since the one that wrote it was killed between the
+two, does not send a mail again: it reports `uncertain`, and a person finds out. A service that
+drops repeats by their key is simply asked again (docs/decisions/0023-letters-leave-once.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+from faust.types import TP
+
+from agents.notify.carriers import (
+    Carrier,
+    CarrierAwayError,
+    InDoubtError,
+    Leaving,
+    NotNowError,
+    Outcome,
+    RefusedError,
+)
+from agents.notify.outbox import Known, Outbox, Waiting, last_day
+from schemas.events import Day, DunningStepReported, Event
+from streams.errors import InvalidMessage
+from streams.fast_lane import partition as lane
+from streams.fast_lane.fetch import Record
+from streams.fast_lane.outlet import Outgoing
+from streams.fast_lane.store import PartitionStore
+from streams.fast_lane.transaction import CommitError, FencedError, Transactions
+
+logger = logging.getLogger(__name__)
+
+_TURN_SECONDS = 0.5
+_PATIENCE_SECONDS = 4.0
+"""How long a commit waits for a letter that is leaving: the group waits for it when partitions are
+shared out anew.
+"""
+_AWAY_FIRST_SECONDS = 1.0
+_AWAY_LAST_SECONDS = 60.0
+_NOT_NOW_SECONDS = (60.0, 300.0, 900.0)
+_RECORD_BYTES = 256
+
+_in_process = itertools.count()
+
+
+@dataclass(frozen=True)
+class Office:
+    """What the partitions of an agent share.
+
+    Attributes:
+        carriers: makes those of one partition, by channel.
+        decode: the event of a record.
+        report: the record that says what became of a step.
+        refuse: the dead letter of a record that is no step.
+        today: the day at the creditor's.
+        mark: of this process.
+        remembered: what became of letters whose outcome could not be written, by their mark; None
+            when they have not left. With that, only the end of a process leaves anything uncertain.
+        counted: hears of each outcome.
+    """
+
+    carriers: Callable[[], Mapping[str, Carrier]]
+    decode: Callable[[bytes | None], Event]
+    report: Callable[[DunningStepReported], Outgoing]
+    refuse: Callable[[Record, InvalidMessage], Outgoing]
+    today: Callable[[], Day]
+    mark: str
+    remembered: dict[str, Outcome | None]
+    counted: Callable[[str, str], object]
+
+
+class NotifyPartition:
+    """One partition of the dunning steps; the lane's kind is `Partition`."""
+
+    def __init__(
+        self,
+        tp: TP,
+        office: Office,
+        transactions: Transactions,
+        changelog: str,
+        known: Mapping[str, Known],
+        next_offset: int | None,
+        *,
+        may_send: Callable[[TP], bool],
+        tell_group: Callable[[TP, int], Awaitable[object]],
+        executor: Executor,
+    ) -> None:
+        self.tp = tp
+        self.stepping = False
+        self.touched: dict[str, None] = {}
+        self.last_record_at = time.time()
+        self.stopping = False
+        """The worker stops: no further letter leaves."""
+        self._office = office
+        self._transactions = transactions
+        self._changelog = changelog
+        self._outbox = Outbox(known)
+        self._carriers = office.carriers()
+        self._away: dict[str, tuple[float, float]] = {}
+        """By channel: until when it is not tried, and how long that is."""
+        self._may_send = may_send
+        self._tell_group = tell_group
+        self._executor = executor
+        self._next_offset = next_offset
+        self._committed = next_offset or 0
+        self._told = 0
+        self._unreadable: list[tuple[Record, InvalidMessage]] = []
+        self._work: asyncio.Task[None] | None = None
+
+    # ── taking in ───────────────────────────────────────────────────────────────────────────────
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Have steps wait to leave."""
+        for record in records:
+            try:
+                event = self._office.decode(record.value)
+            except InvalidMessage as fault:
+                self._unreadable.append((record, fault))
+                continue
+            size = _RECORD_BYTES + len(record.value or b"")
+            self._outbox.take(record.offset, size, event)
+
+    def begin(self, records: Sequence[Record]) -> lane.Batch:
+        self.stepping = True
+        return lane.Batch(self, records)
+
+    def finish(self, end: int, size: int) -> None:
+        del size
+        self._next_offset = end
+        self.stepping = False
+
+    # ── letting go ──────────────────────────────────────────────────────────────────────────────
+
+    async def commit(self) -> float | None:
+        """Let letters leave for a while. One that takes long goes on leaving by itself.
+
+        Raises `FencedError`, `CommitError`: what is committed counts, and has to be read again.
+        """
+        if self._work is None:
+            self._work = asyncio.create_task(self._let_leave())
+        done, _ = await asyncio.wait({self._work}, timeout=_PATIENCE_SECONDS)
+        if done:
+            work, self._work = self._work, None
+            work.result()
+        return None
+
+    async def _let_leave(self) -> None:
+        started = time.monotonic()
+        run = asyncio.get_running_loop().run_in_executor
+        while not self.stopping and self._may_send(self.tp):
+            waiting = self._outbox.next(self._may_try)
+            if waiting is None:
+                break
+            outcome = await run(self._executor, self._attempt, waiting, self._position())
+            if outcome is not None:
+                await run(self._executor, self._report, waiting, outcome, *self._settle(waiting))
+            if time.monotonic() - started > _TURN_SECONDS:
+                break
+        if self._unreadable or self._position() != self._committed:
+            unreadable, self._unreadable = self._unreadable, []
+            refused = [self._office.refuse(record, fault) for record, fault in unreadable]
+            position = self._position()
+            gone = self._outbox.forget(position, self._office.today())
+            await run(self._executor, self._write, position, refused, dict.fromkeys(gone))
+        if self._committed != self._told:
+            await self._tell_group(self.tp, self._committed)
+            self._told = self._committed
+
+    def _may_try(self, waiting: Waiting) -> bool:
+        now = time.monotonic()
+        away_until, _ = self._away.get(waiting.step.channel, (0.0, 0.0))
+        return max(waiting.not_before, away_until) <= now
+
+    def _settle(self, waiting: Waiting) -> tuple[int, dict[str, Known | None]]:
+        """From where to read on when its outcome is written, and what to write of it."""
+        known = self._outbox.settled(waiting)
+        position = self._position()
+        gone = self._outbox.forget(position, self._office.today())
+        return position, {**dict.fromkeys(gone), waiting.key: known}
+
+    def _position(self) -> int:
+        """The offset before which all is settled."""
+        end = self._next_offset or 0
+        if self._unreadable:
+            end = min(end, self._unreadable[0][0].offset)
+        return min(self._outbox.position(end), end)
+
+    # ── in a thread, while the outbox stands still but for steps that come in ────────────────────
+
+    def _attempt(self, waiting: Waiting, position: int) -> Outcome | None:
+        """What became of the letter, None when it waits on."""
+        step = waiting.step
+        carrier = self._carriers.get(step.channel)
+        is_late = self._office.today() > last_day(step)
+        remembered = self._office.remembered.get(waiting.mark)
+        if remembered is not None:
+            return remembered
+        if waiting.mark and waiting.mark not in self._office.remembered:
+            if is_late or carrier is None or not carrier.repeatable:
+                return Outcome("uncertain", "it was cut short while the letter was leaving")
+        elif is_late:
+            return Outcome("late")
+        if carrier is None:
+            return Outcome("failed", f"there is no way to send by {step.channel}")
+        try:
+            leaving = carrier.begin(step)
+        except CarrierAwayError as error:
+            self._is_away(step.channel, str(error))
+        except NotNowError as error:
+            self._not_now(waiting, str(error))
+        except RefusedError as error:
+            return error.outcome
+        except Exception as error:  # whatever is wrong with one letter is no reason to stop others
+            logger.exception("step %s cannot be made into a letter", waiting.key)
+            return Outcome("failed", f"{type(error).__name__}: {error}")
+        else:
+            self._away.pop(step.channel, None)
+            return self._leave(waiting, position, leaving)
+        return None
+
+    def _leave(self, waiting: Waiting, position: int, leaving: Leaving) -> Outcome | None:
+        mark = f"{self._office.mark}-{next(_in_process)}"
+        known = self._outbox.begun(waiting, mark)
+        remembered = self._office.remembered
+        remembered[mark] = None
+        try:
+            self._write(position, (), {waiting.key: known})
+        except (FencedError, CommitError):
+            leaving.drop()
+            raise
+        try:
+            said = leaving.finish()
+        except CarrierAwayError as error:
+            self._is_away(waiting.step.channel, str(error))
+        except NotNowError as error:
+            self._not_now(waiting, str(error))
+        except RefusedError as error:
+            remembered[mark] = error.outcome
+        except InDoubtError as error:
+            remembered[mark] = Outcome("uncertain", str(error))
+        else:
+            remembered[mark] = Outcome("sent", said)
+        if remembered[mark] is None:
+            self._write(position, (), {waiting.key: None})
+            self._outbox.stays(waiting)
+            return remembered.pop(mark)
+        return remembered[mark]
+
+    def _report(
+        self,
+        waiting: Waiting,
+        outcome: Outcome,
+        position: int,
+        changes: Mapping[str, Known | None],
+    ) -> None:
+        """Say what became of it, to the journal and to ourselves, at once."""
+        step = waiting.step
+        reported = DunningStepReported(
+            event_id=blake2b(
+                f"{waiting.key}\0{outcome.result}".encode(), digest_size=16
+            ).hexdigest(),
+            occurred_at=int(time.time() * 1_000_000),
+            customer_id=step.customer_id,
+            step_id=step.step_id,
+            attempt=step.attempt or 1,
+            channel=step.channel,
+            result=outcome.result,
+            on=self._office.today(),
+            detail=outcome.detail,
+        )
+        self._write(position, (self._office.report(reported),), changes)
+        self._office.remembered.pop(waiting.mark, None)
+        self._office.counted(step.channel, outcome.result)
+        log = logger.info if outcome.result == "sent" else logger.warning
+        log("step %s by %s: %s %s", waiting.key, step.channel, outcome.result, outcome.detail or "")
+
+    def _write(
+        self, position: int, events: Sequence[Outgoing], changes: Mapping[str, Known | None]
+    ) -> None:
+        raw = {
+            key.encode(): None if known is None else msgspec.json.encode(known)
+            for key, known in changes.items()
+        }
+        self._transactions.write(position, events, changelog=self._changelog, changes=raw)
+        self._committed = position
+
+    def _is_away(self, channel: str, why: str) -> None:
+        _, before = self._away.get(channel, (0.0, 0.0))
+        seconds = min(before * 2 or _AWAY_FIRST_SECONDS, _AWAY_LAST_SECONDS)
+        self._away[channel] = (time.monotonic() + seconds, seconds)
+        logger.warning("%s cannot be sent now, trying again in %.0f s: %s", channel, seconds, why)
+
+    def _not_now(self, waiting: Waiting, why: str) -> None:
+        waiting.tries += 1
+        seconds = _NOT_NOW_SECONDS[min(waiting.tries, len(_NOT_NOW_SECONDS)) - 1]
+        waiting.not_before = time.monotonic() + seconds
+        logger.warning("step %s is not taken, again in %.0f s: %s", waiting.key, seconds, why)
+
+    async def close(self) -> None:
+        """Let go of it. A letter that is leaving goes on, and is reported unless somebody else has
+        the partition by then.
+        """
+        self.stopping = True
+        if self._work is not None:
+            await asyncio.wait({self._work}, timeout=_PATIENCE_SECONDS)
+        for carrier in self._carriers.values():
+            carrier.close()
+
+    # ── what is asked ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """How many letters wait, by channel."""
+        return self._outbox.by_channel()
+
+    @property
+    def away(self) -> list[str]:
+        """Channels whose carriers cannot be reached."""
+        return list(self._away)
+
+    @property
+    def next_offset(self) -> int | None:
+        return self._next_offset
+
+    @property
+    def in_flight_bytes(self) -> int:
+        return self._outbox.size
+
+    @property
+    def wants_commit(self) -> bool:
+        return self._work is not None or len(self._outbox) > 0 or self._position() != self._told
+
+    @property
+    def uncommitted_since(self) -> float | None:
+        """Never: letters that wait for a carrier are no reason to start the worker anew."""
+        return None
+
+    @property
+    def store(self) -> PartitionStore:
+        raise AttributeError("letters have no ledger")
+
+    def publish(self, outgoing: Outgoing) -> None:
+        del outgoing
+        raise AttributeError("what became of a letter goes with its commit")
+
+    def forward(self, outgoing: Outgoing, *, moves: bool) -> None:
+        del outgoing, moves
+        raise AttributeError("letters have no state that could move")
+
+    def abandon(self, error: lane.StepAbandonedError) -> None:
+        raise AssertionError("steps are taken in as they are") from error
+
+    def close_the_books(self) -> None:
+        """There are none."""
