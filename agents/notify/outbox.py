@@ -75,6 +75,7 @@ class Outbox:
             for key, waiting in list(self._waiting.items()):
                 if waiting.step.step_id == event.step_id and not waiting.mark:
                     self._remove(key)
+                    self._note(waiting, "")
         elif isinstance(event, DunningStep) and not event.proposed and event.channel in CARRIED:
             key = key_of(event)
             known = self._known.get(key)

@@ -1,0 +1,141 @@
+"""What waits is never read past; what has left is never let go again while it could still leave."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from notify.letters import a_step
+
+from agents.notify.outbox import Known, Outbox, key_of, last_day
+from schemas.dates import parse_day
+from schemas.events import DunningStep, DunningStepSettled
+
+_DAY = parse_day("2026-04-08")
+
+
+def step(number: int, **changes: object) -> DunningStep:
+    return a_step(step_id=f"S-{number}", **changes)
+
+
+def settled(number: int, outcome: str = "withdrawn") -> DunningStepSettled:
+    return DunningStepSettled(
+        event_id="x",
+        occurred_at=0,
+        customer_id="C-1042",
+        step_id=f"S-{number}",
+        level=1,
+        outcome=outcome,
+        channel="email",
+        attempt=1,
+        on=_DAY,
+    )
+
+
+def everything(outbox: Outbox) -> list[str]:
+    found = []
+    while (one := outbox.next(lambda _: True)) is not None:
+        found.append(one.key)
+        outbox.settled(one)
+    return found
+
+
+def test_steps_leave_in_their_order_and_once() -> None:
+    outbox = Outbox({})
+    for offset in range(3):
+        outbox.take(offset, 100, step(offset))
+    outbox.take(3, 100, step(1))  # again, with the same bytes
+    assert outbox.position(4) == 0
+    assert everything(outbox) == ["S-0#1", "S-1#1", "S-2#1"]
+    assert (outbox.position(4), outbox.size, len(outbox)) == (4, 0, 0)
+    outbox.take(4, 100, step(1))
+    assert everything(outbox) == []
+
+
+def test_another_attempt_is_another_letter() -> None:
+    outbox = Outbox({})
+    outbox.take(0, 1, step(0))
+    everything(outbox)
+    outbox.take(1, 1, step(0, attempt=2))
+    assert everything(outbox) == ["S-0#2"]
+
+
+def test_what_is_withdrawn_or_not_for_us_does_not_wait() -> None:
+    outbox = Outbox({})
+    outbox.take(0, 1, step(0))
+    outbox.take(1, 1, settled(0))
+    outbox.take(2, 1, step(1, proposed=True))
+    outbox.take(3, 1, step(2, channel="phone"))
+    outbox.take(4, 1, step(3, channel="agency"))
+    outbox.take(5, 1, step(0))  # again, and what withdrew it is still to come again
+    assert everything(outbox) == []
+    assert outbox.position(6) == 6
+
+
+def test_what_is_about_to_leave_is_not_withdrawn_any_more() -> None:
+    outbox = Outbox({})
+    outbox.take(0, 1, step(0))
+    waiting = outbox.next(lambda _: True)
+    assert waiting is not None
+    assert outbox.begun(waiting, "m") == Known(0, _DAY, "m")
+    outbox.take(1, 1, settled(0))
+    assert len(outbox) == 1
+
+
+def test_who_comes_after_knows_what_was_about_to_leave() -> None:
+    outbox = Outbox({"S-0#1": Known(0, _DAY, "m"), "S-1#1": Known(1, _DAY)})
+    for offset in range(3):
+        outbox.take(offset, 1, step(offset))
+    first = outbox.next(lambda _: True)
+    assert first is not None
+    assert (first.key, first.mark) == ("S-0#1", "m")
+    assert everything(outbox) == ["S-0#1", "S-2#1"]
+
+
+def test_a_notice_leaves_on_its_day_and_any_other_until_it_is_to_be_paid() -> None:
+    notice = a_step()
+    assert last_day(notice) == _DAY
+    assert last_day(a_step(costs_to_come=None)) == notice.pay_by
+
+
+def test_a_letter_is_remembered_until_it_could_leave_no_more() -> None:
+    outbox = Outbox({})
+    outbox.take(0, 1, step(0))
+    everything(outbox)
+    assert outbox.forget(1, _DAY) == []
+    assert outbox.forget(0, _DAY + 1) == []
+    assert outbox.forget(1, _DAY + 1) == ["S-0#1"]
+
+
+_ACTS = st.lists(st.tuples(st.sampled_from(["step", "withdraw", "leave"]), st.integers(0, 5)))
+
+
+@given(_ACTS)
+def test_reading_again_from_the_position_finds_all_that_has_not_left(
+    acts: list[tuple[str, int]],
+) -> None:
+    """Wherever it is stopped, a successor with what was written lets leave what had not, once."""
+    log: list[DunningStep | DunningStepSettled] = []
+    written: dict[str, Known] = {}
+    left: list[str] = []
+    outbox = Outbox({})
+    position = 0
+    for act, number in acts:
+        if act == "leave":
+            waiting = outbox.next(lambda _: True)
+            if waiting is not None:
+                left.append(waiting.key)
+                written[waiting.key] = outbox.settled(waiting)
+                position = outbox.position(len(log))
+            continue
+        log.append(step(number) if act == "step" else settled(number))
+        outbox.take(len(log) - 1, 1, log[-1])
+    successor = Outbox(written)
+    for offset in range(position, len(log)):
+        successor.take(offset, 1, log[offset])
+    rest = []
+    while (one := outbox.next(lambda _: True)) is not None:
+        rest.append(one.key)
+        outbox.settled(one)
+    assert everything(successor) == rest
+    assert len({*left, *rest}) == len(left) + len(rest)
+    assert {key_of(one) for one in log if isinstance(one, DunningStep)} >= {*left, *rest}
