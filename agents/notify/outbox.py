@@ -66,6 +66,7 @@ class Outbox:
     def __init__(self, known: Mapping[str, Known]) -> None:
         self._known = dict(known)
         self._waiting: dict[str, Waiting] = {}
+        self._notes: dict[str, Known] = {}
         self.size = 0
         """Bytes of the records that wait."""
 
@@ -75,7 +76,7 @@ class Outbox:
             for key, waiting in list(self._waiting.items()):
                 if waiting.step.step_id == event.step_id and not waiting.mark:
                     self._remove(key)
-                    self._note(waiting, "")
+                    self._notes[key] = self._note(waiting, "")
         elif isinstance(event, DunningStep) and not event.proposed and event.channel in CARRIED:
             key = key_of(event)
             known = self._known.get(key)
@@ -93,6 +94,13 @@ class Outbox:
         """Something became of it; what is to be written of it."""
         self._remove(waiting.key)
         return self._note(waiting, "")
+
+    def notes(self) -> dict[str, Known]:
+        """What else is to be written before anybody reads from a later position: what became of
+        steps without us.
+        """
+        notes, self._notes = self._notes, {}
+        return notes
 
     def stays(self, waiting: Waiting) -> None:
         """It was about to leave and has not: it waits as before."""

@@ -118,8 +118,8 @@ class NotifyPartition:
         self._tell_group = tell_group
         self._executor = executor
         self._next_offset = next_offset
-        self._committed = next_offset or 0
-        self._told = 0
+        self._committed = next_offset
+        self._told: int | None = None
         self._unreadable: list[tuple[Record, InvalidMessage]] = []
         self._work: asyncio.Task[None] | None = None
 
@@ -167,20 +167,25 @@ class NotifyPartition:
             waiting = self._outbox.next(self._may_try)
             if waiting is None:
                 break
-            outcome = await run(self._executor, self._attempt, waiting, self._position())
+            outcome = await run(self._executor, self._attempt, waiting)
             if outcome is not None:
                 await run(self._executor, self._report, waiting, outcome, *self._settle(waiting))
             if time.monotonic() - started > _TURN_SECONDS:
                 break
-        if self._unreadable or self._position() != self._committed:
+        if self._has_moved():
             unreadable, self._unreadable = self._unreadable, []
             refused = [self._office.refuse(record, fault) for record, fault in unreadable]
             position = self._position()
-            gone = self._outbox.forget(position, self._office.today())
-            await run(self._executor, self._write, position, refused, dict.fromkeys(gone))
-        if self._committed != self._told:
+            await run(self._executor, self._write, position, refused, self._changes(position))
+        if self._committed is not None and self._committed != self._told:
             await self._tell_group(self.tp, self._committed)
             self._told = self._committed
+
+    def _has_moved(self) -> bool:
+        """Whether more is settled than is written."""
+        return self._next_offset is not None and (
+            bool(self._unreadable) or self._position() != self._committed
+        )
 
     def _may_try(self, waiting: Waiting) -> bool:
         now = time.monotonic()
@@ -191,8 +196,12 @@ class NotifyPartition:
         """From where to read on when its outcome is written, and what to write of it."""
         known = self._outbox.settled(waiting)
         position = self._position()
+        return position, {**self._changes(position), waiting.key: known}
+
+    def _changes(self, position: int) -> dict[str, Known | None]:
+        """What is to be written with a position."""
         gone = self._outbox.forget(position, self._office.today())
-        return position, {**dict.fromkeys(gone), waiting.key: known}
+        return {**self._outbox.notes(), **dict.fromkeys(gone)}
 
     def _position(self) -> int:
         """The offset before which all is settled."""
@@ -203,7 +212,7 @@ class NotifyPartition:
 
     # ── in a thread, while the outbox stands still but for steps that come in ────────────────────
 
-    def _attempt(self, waiting: Waiting, position: int) -> Outcome | None:
+    def _attempt(self, waiting: Waiting) -> Outcome | None:
         """What became of the letter, None when it waits on."""
         step = waiting.step
         carrier = self._carriers.get(step.channel)
@@ -231,12 +240,14 @@ class NotifyPartition:
             return Outcome("failed", f"{type(error).__name__}: {error}")
         else:
             self._away.pop(step.channel, None)
-            return self._leave(waiting, position, leaving)
+            return self._leave(waiting, leaving)
         return None
 
-    def _leave(self, waiting: Waiting, position: int, leaving: Leaving) -> Outcome | None:
+    def _leave(self, waiting: Waiting, leaving: Leaving) -> Outcome | None:
         mark = f"{self._office.mark}-{next(_in_process)}"
         known = self._outbox.begun(waiting, mark)
+        # Not further on: what was noted besides goes with the outcome.
+        position = waiting.offset if self._committed is None else self._committed
         remembered = self._office.remembered
         remembered[mark] = None
         try:
@@ -318,7 +329,11 @@ class NotifyPartition:
         """
         self.stopping = True
         if self._work is not None:
-            await asyncio.wait({self._work}, timeout=_PATIENCE_SECONDS)
+            done, _ = await asyncio.wait({self._work}, timeout=_PATIENCE_SECONDS)
+            # Whatever it ends with, who comes next goes on from what is written.
+            self._work.add_done_callback(lambda work: work.cancelled() or work.exception())
+            if not done:
+                return
         for carrier in self._carriers.values():
             carrier.close()
 
@@ -344,7 +359,12 @@ class NotifyPartition:
 
     @property
     def wants_commit(self) -> bool:
-        return self._work is not None or len(self._outbox) > 0 or self._position() != self._told
+        return (
+            self._work is not None
+            or len(self._outbox) > 0
+            or self._has_moved()
+            or self._committed != self._told
+        )
 
     @property
     def uncommitted_since(self) -> float | None:

@@ -124,7 +124,7 @@ def test_reading_again_from_the_position_finds_all_that_has_not_left(
             waiting = outbox.next(lambda _: True)
             if waiting is not None:
                 left.append(waiting.key)
-                written[waiting.key] = outbox.settled(waiting)
+                written |= {waiting.key: outbox.settled(waiting), **outbox.notes()}
                 position = outbox.position(len(log))
             continue
         log.append(step(number) if act == "step" else settled(number))
