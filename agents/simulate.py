@@ -43,6 +43,11 @@ class Simulation:
         self._touched: set[str] = set()
         self._groups: set[str] = set()
 
+    @property
+    def ledger(self) -> MemoryLedger:
+        """The state as it is."""
+        return self._ledger
+
     def feed(self, event: Event) -> Iterator[Event | Refusal]:
         """Apply one event; yields what goes out, and refusals, in order.
 

@@ -8,27 +8,25 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
-from confluent_kafka import KafkaError, Message, Producer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from agents.cli.paper import plain_console
 from agents.cli.progress import Stages
+from agents.cli.say import say, send
 from agents.dlq import letters, parked
 from agents.dlq.letters import Letter
 from agents.dlq.parked import Parked
-from schemas.catalogue import topic_of
 from schemas.dates import MalformedDateError, format_instant
 from schemas.events import Event
 from schemas.json_lines import to_payload
 from schemas.money import UnknownCurrencyError
-from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.embedded.parts import with_broker
-from streams.errors import ConfigurationError, HeadroomError
+from streams.errors import ConfigurationError
 from streams.fast_lane.outlet import Outgoing
-from streams.kafka_client import client_config, producer_config
+from streams.kafka_client import client_config
 from streams.registry import open_schema_ids
 from streams.settings import Settings, load_settings
 
@@ -38,7 +36,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-_SEND_SECONDS = 30.0
 _MICROSECONDS = 1_000_000
 _SHOWN_BYTES = 2_000
 
@@ -52,10 +49,6 @@ _Customer = Annotated[str | None, typer.Option(help="A parked account, by its cu
 _By = Annotated[str, typer.Option(help="Who does it; it is kept.")]
 _Reason = Annotated[str, typer.Option(help="Why; it is kept.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="For a program to read.")]
-
-
-class NotSentError(HeadroomError):
-    """The brokers did not take what was to be sent."""
 
 
 @app.command("list")
@@ -195,34 +188,10 @@ class _Desk:
         return letters.find(found, ids or ())
 
     def say(self, event: Event, customer_id: str) -> None:
-        headers = headers_of("dlq")(event)
-        topic = topic_of(type(event).__name__)
-        self.send([Outgoing(topic, customer_id.encode(), self.codec.encode(event), headers)])
+        say(self._settings, "dlq", event, customer_id)
 
     def send(self, records: Iterable[Outgoing]) -> None:
-        """Returns when the brokers have all of them.
-
-        Raises `NotSentError` when they do not take one in time.
-        """
-        faults: list[str] = []
-
-        def delivered(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                faults.append(error.str())
-
-        limits = {"message.timeout.ms": int(_SEND_SECONDS * 1000)}
-        producer = Producer({**producer_config(self._settings), **limits})
-        for one in records:
-            producer.produce(
-                one.topic,
-                one.value,
-                one.key,
-                one.partition,
-                on_delivery=delivered,
-                headers=[(name, value or b"") for name, value in one.headers],
-            )
-        if producer.flush(_SEND_SECONDS) or faults:
-            raise NotSentError(f"the brokers did not take it: {', '.join(faults) or 'no answer'}")
+        send(self._settings, records)
 
 
 def _when(milliseconds: int) -> str:

@@ -1,4 +1,6 @@
-"""`headroom dunning`: what the law lets a creditor ask of somebody who pays late."""
+"""`headroom dunning`: what the law lets a creditor ask of somebody who pays late, by which
+procedure, and the steps that are under way.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from agents.cli import dunning_steps
 from agents.cli.paper import plain_console
 from agents.dunning.claim import Claim, LateInvoice, SentNotice, claim
 from agents.dunning.law import Kind, LawMissingError
@@ -26,7 +29,7 @@ from streams.errors import ConfigurationError
 from streams.settings import load_settings
 
 app = typer.Typer(
-    help="What the law lets a creditor ask of somebody who pays late.",
+    help="What the law lets ask of somebody who pays late, and the steps that are taken.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -37,7 +40,14 @@ _INVOICE = re.compile(r"(?P<amount>[^@]+)@(?P<due>[^@]+)")
 
 @app.callback()
 def dunning() -> None:
-    """What the law lets a creditor ask of somebody who pays late."""
+    """What the law lets ask of somebody who pays late, and the steps that are taken."""
+
+
+app.command("preview")(dunning_steps.preview)
+app.command("list")(dunning_steps.list_)
+app.command("approve")(dunning_steps.approve)
+app.command("skip")(dunning_steps.skip)
+app.command("report")(dunning_steps.report)
 
 
 @app.command(name="claim")

@@ -11,9 +11,13 @@ account is one range; what belongs to the whole partition starts with a NUL. No 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 from sortedcontainers import SortedDict
+
+_KEYS_AT_A_TIME = 64
+_GONE: Any = object()
 
 
 class Ledger(Protocol):
@@ -49,5 +53,14 @@ class MemoryLedger:
         self._values.pop(key, None)
 
     def scan(self, start: str, end: str) -> Iterator[tuple[str, Any]]:
-        for key in self._values.irange(start, end, inclusive=(True, False)):
-            yield key, self._values[key]
+        values, first = self._values, True
+        while True:
+            # A few keys at a time: an iterator of the map loses its place with any write.
+            keys = list(islice(values.irange(start, end, (first, False)), _KEYS_AT_A_TIME))
+            for key in keys:
+                value = values.get(key, _GONE)
+                if value is not _GONE:
+                    yield key, value
+            if len(keys) < _KEYS_AT_A_TIME:
+                return
+            start, first = keys[-1], False

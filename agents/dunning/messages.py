@@ -129,6 +129,7 @@ def issue(case: Case, terms: Terms, step_id: str, message: Message, at: Instant)
         look_on(case, case.today + terms.procedure.min_days_between)
         return
     if not proposed:
+        message.uncertain = False
         message.issued_on = debtor.attempted_on = case.today
         message.reminded_before = debtor.reminded_on
         if message.level:

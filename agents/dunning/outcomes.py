@@ -33,6 +33,8 @@ def step_reported(case: Case, event: DunningStepReported) -> None:
             )  # fmt: skip
     elif event.result == "uncertain":
         if message.state == ISSUED:
+            message.uncertain = True
+            case.ledger.put(records.message_key(case.account_id, event.step_id), message)
             messages.tell(
                 case, event.step_id, message, "uncertain", event.occurred_at, event.detail,
                 on=event.on,

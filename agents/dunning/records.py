@@ -133,6 +133,8 @@ class Message(Record):
     """Channels that did not work."""
     chosen_channel: str = ""
     """The one that a person chose."""
+    uncertain: bool = False
+    """Nobody knows whether it was sent."""
 
 
 class Instalment(Record):

@@ -152,11 +152,11 @@ class NotifyPartition:
 
         Raises `FencedError`, `CommitError`: what is committed counts, and has to be read again.
         """
-        if self._work is None:
-            self._work = asyncio.create_task(self._let_leave())
-        done, _ = await asyncio.wait({self._work}, timeout=_PATIENCE_SECONDS)
+        work = self._work = self._work or asyncio.create_task(self._let_leave())
+        done, _ = await asyncio.wait({work}, timeout=_PATIENCE_SECONDS)
         if done:
-            work, self._work = self._work, None
+            if self._work is work:  # another call may have waited for it too
+                self._work = None
             work.result()
         return None
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,13 +18,13 @@ from reconcile.test_reconcile_connected import Installation
 from worker.conftest import START, Broker, WorkerProcess, free_port
 
 from agents.simulate import business_day
+from agents.working_days import known_holidays
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import (
     Allocation,
     CustomerUpserted,
     Day,
     DunningStep,
-    DunningStepReported,
     DunningStepSettled,
     InvoiceIssued,
     PaymentReceived,
@@ -41,17 +44,27 @@ channels = ["email", "sms"]
 template = "friendly_reminder"
 
 [[steps]]
-days = 30
-channels = ["phone"]
-template = "call"
+days = 2
+channels = ["email"]
+template = "second_reminder"
+proposed = true
 """
 _CUSTOMERS = 40
 
 
-def working_day(after: int = 0) -> Day:
-    """Today, or the next day on which somebody works; no country has a holiday here."""
-    day = datetime.now(UTC).date() + timedelta(days=after)
-    while day.weekday() > 4:
+def working_day() -> Day:
+    """Today, or the next day on which somebody works."""
+    return _that_works(datetime.now(UTC).date())
+
+
+def next_day(day: Day) -> Day:
+    """The next one on which somebody works."""
+    return _that_works(_EPOCH + timedelta(days=day + 1))
+
+
+def _that_works(day: date) -> Day:
+    holidays = known_holidays("NL", day.year) | known_holidays("NL", day.year + 1)
+    while day.weekday() > 4 or (day - _EPOCH).days in holidays:
         day += timedelta(days=1)
     return (day - _EPOCH).days
 
@@ -148,22 +161,6 @@ class Firm:
             self.broker.send_raw(JOURNAL, event, partition=partition)
         self.broker.flush()
 
-    def report(self, step: DunningStepSettled, result: str) -> None:
-        """What a person found out."""
-        self.broker.send(
-            DunningStepReported(
-                event_id=f"person-{step.step_id}-{step.attempt}",
-                occurred_at=time.time_ns() // 1000,
-                customer_id=step.customer_id,
-                step_id=step.step_id,
-                attempt=step.attempt,
-                channel=step.channel,
-                result=result,
-                on=step.on,
-            )
-        )
-        self.broker.flush()
-
     def told(self, enough: Callable[[list[DunningStep | DunningStepSettled]], bool]) -> None:
         """Wait until what was said of steps is enough."""
         self.said: list[DunningStep | DunningStepSettled] = []
@@ -177,6 +174,19 @@ class Firm:
 
         self._read(looked)  # type: ignore[arg-type]
 
+    def dunning(self, *arguments: str) -> str:
+        """`headroom dunning` beside the workers."""
+        done = subprocess.run(
+            [sys.executable, "-m", "agents.cli.main", "dunning", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def find_out(self) -> int:
         """A person looks into the mailboxes for what nobody knows, and says what is there; how many
         there were.
@@ -188,7 +198,10 @@ class Firm:
         ]
         for one in uncertain:
             there = self.mailroom.received()[f"{one.customer_id}@customers.example".lower()]
-            self.report(one, "sent" if there else "unsent")
+            result = "sent" if there else "unsent"
+            assert self.dunning("report", one.step_id, result, "--by", "ann") == (
+                f"{one.step_id}: {result}\n"
+            )
         return len(uncertain)
 
     def each_has_one(self) -> bool:
@@ -247,6 +260,21 @@ def test_who_does_not_pay_gets_one_mail_and_it_is_known_to_be_sent(firm: Firm) -
     mail = firm.mailroom.box[0]
     assert mail["Subject"].startswith("Herinnering: I-C-")
     assert 'headroom_letters_total{channel="email",result="sent"} 39.0' in post.get("/metrics")[1]
+    firm.begin(next_day(today))
+    firm.told(lambda said: len([e for e in said if isinstance(e, DunningStep) and e.proposed]) > 38)
+    tasks = {one["customer_id"]: one for one in json.loads(firm.dunning("list", "--json"))}
+    assert {one["task"] for one in tasks.values()} == {"approve", "find a contact"}
+    assert tasks["C-7"]["task"] == "find a contact"
+    assert len(tasks) == _CUSTOMERS
+    who = ("--by", "ann", "--reason", "as agreed")
+    firm.dunning("approve", tasks["C-1"]["step_id"], *who)
+    firm.dunning("skip", tasks["C-2"]["step_id"], *who)
+    firm.told(settled("skipped", 1))
+    firm.begin(next_day(next_day(today)))
+    firm.told(settled("sent", _CUSTOMERS))
+    assert firm.mailroom.received()["c-1@customers.example"] == 2
+    assert firm.mailroom.box[-1]["Subject"] == "Tweede herinnering: I-C-1"
+    assert len(firm.mailroom.box) == _CUSTOMERS
     post.terminate()
     firm.desk.terminate()
     assert (post.wait(30), firm.desk.wait(30)) == (0, 0), post.log
@@ -295,7 +323,7 @@ def test_killed_wherever_it_is_the_agent_sends_nothing_twice_and_forgets_nothing
     assert known(firm.said), firm.outcomes()
     assert max(firm.mailroom.received().values()) == 1
     assert firm.find_out() >= 2
-    firm.begin(working_day(after=today - _today() + 1))
+    firm.begin(next_day(today))
     firm.told(all_sent)
     assert all_sent(firm.said), firm.outcomes()
     assert firm.each_has_one()
@@ -354,14 +382,10 @@ def test_who_was_frozen_while_another_took_over_sends_nothing_more(firm: Firm) -
     time.sleep(2)
     assert max(firm.mailroom.received().values()) == 1
     firm.find_out()
-    firm.begin(working_day(after=today - _today() + 1))
+    firm.begin(next_day(today))
     firm.told(all_sent)
     assert all_sent(firm.said), firm.outcomes()
     assert firm.each_has_one()
-
-
-def _today() -> Day:
-    return (datetime.now(UTC).date() - _EPOCH).days
 
 
 def _until(holds: Callable[[], bool]) -> None:

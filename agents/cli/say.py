@@ -1,0 +1,64 @@
+"""What a person does at the terminal, said to the pipeline as an event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from schemas.catalogue import topic_of
+from schemas.events import Event
+from streams.cloud_events import headers_of
+from streams.codec import Codec
+from streams.errors import HeadroomError
+from streams.fast_lane.outlet import Outgoing
+from streams.kafka_client import producer_config
+from streams.registry import open_schema_ids
+from streams.settings import Settings
+
+_SEND_SECONDS = 30.0
+
+
+class NotSentError(HeadroomError):
+    """The brokers did not take what was to be sent."""
+
+
+def say(settings: Settings, verb: str, event: Event, customer_id: str) -> None:
+    """Write an event of a customer to its topic.
+
+    Raises:
+        NotSentError: the brokers do not take it in time.
+    """
+    codec = Codec(
+        open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
+    )
+    topic = topic_of(type(event).__name__)
+    headers = headers_of(verb)(event)
+    send(settings, [Outgoing(topic, customer_id.encode(), codec.encode(event), headers)])
+
+
+def send(settings: Settings, records: Iterable[Outgoing]) -> None:
+    """Returns when the brokers have all of them.
+
+    Raises:
+        NotSentError: they do not take one in time.
+    """
+    faults: list[str] = []
+
+    def delivered(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            faults.append(error.str())
+
+    limits = {"message.timeout.ms": int(_SEND_SECONDS * 1000)}
+    producer = Producer({**producer_config(settings), **limits})
+    for one in records:
+        producer.produce(
+            one.topic,
+            one.value,
+            one.key,
+            one.partition,
+            on_delivery=delivered,
+            headers=[(name, value or b"") for name, value in one.headers],
+        )
+    if producer.flush(_SEND_SECONDS) or faults:
+        raise NotSentError(f"the brokers did not take it: {', '.join(faults) or 'no answer'}")

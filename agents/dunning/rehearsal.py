@@ -1,0 +1,77 @@
+"""What the dunning runs of coming days would say, on a ledger that is thrown away afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agents.core.ledger import Ledger
+from agents.core.policy import PolicyBook
+from agents.credit import state
+from agents.credit.effects import Continuation, Effect, Sent
+from agents.credit.rules import reduce
+from agents.dunning.run import continued
+from schemas.dates import MICROSECONDS_PER_DAY, format_day
+from schemas.events import BusinessDayStarted, Day, DunningStep, DunningStepReported, Event
+
+_BY_PEOPLE = ("phone", "agency")
+
+
+class PastDayError(ValueError):
+    """The day has begun already; what it said is published."""
+
+
+def rehearse(ledger: Ledger, policies: PolicyBook, until: Day) -> Iterator[DunningStep]:
+    """The steps of every day up to `until`, as they would go out if nothing else happened: nobody
+    pays, and what goes out arrives, but for what a person has to approve or to do. The ledger is
+    changed.
+
+    Raises:
+        PastDayError: the ledger's day is not before `until`.
+    """
+    today: Day | None = ledger.get(state.BUSINESS_DAY)
+    if today is not None and today >= until:
+        raise PastDayError(f"{format_day(today)} has begun already")
+    for day in range(until if today is None else today + 1, until + 1):
+        begun = BusinessDayStarted(
+            event_id=f"day-{format_day(day)}", occurred_at=day * MICROSECONDS_PER_DAY, date=day
+        )
+        for step in _steps(_applied(ledger, policies, begun)):
+            yield step
+            if day < until and goes_by_itself(step):
+                for _ in _applied(ledger, policies, arrived(step)):
+                    pass
+
+
+def goes_by_itself(step: DunningStep) -> bool:
+    """Whether no person has to approve it or to do it."""
+    return not step.proposed and step.channel not in _BY_PEOPLE
+
+
+def arrived(step: DunningStep) -> DunningStepReported:
+    """That it was sent on its day."""
+    return DunningStepReported(
+        event_id=f"rehearsed-{step.step_id}-{step.attempt}",
+        occurred_at=step.occurred_at,
+        customer_id=step.customer_id,
+        step_id=step.step_id,
+        attempt=step.attempt or 1,
+        channel=step.channel,
+        result="sent",
+        on=step.occurred_at // MICROSECONDS_PER_DAY,
+    )
+
+
+def _steps(effects: Iterator[Effect]) -> list[DunningStep]:
+    return [effect for effect in effects if isinstance(effect, DunningStep)]
+
+
+def _applied(ledger: Ledger, policies: PolicyBook, event: Event) -> Iterator[Effect]:
+    """What follows from an event, to the end of a run."""
+    following: Event | None = event
+    while following is not None:
+        event, following = following, None
+        for effect in reduce(ledger, event, policies, Sent()):
+            if isinstance(effect, Continuation):
+                following = continued(effect)
+            else:
+                yield effect
