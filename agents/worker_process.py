@@ -59,6 +59,8 @@ def worker_process(
         "WEB_PORT": port,
         "WORKER_NAME": name,
     }
+    if settings.procedures_dir is not None:
+        own["PROCEDURES_DIR"] = settings.procedures_dir
     process = SupervisedProcess(
         "The worker",
         [

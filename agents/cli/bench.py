@@ -149,6 +149,42 @@ def forecast(
 
 
 @app.command()
+def dunning(
+    customers: Annotated[int, typer.Option(min=100, help="Customers.")] = 50_000,
+    invoices: Annotated[int, typer.Option(min=100, help="Their open invoices.")] = 200_000,
+    per_second: Annotated[int, typer.Option(min=1, help="Orders a second.")] = 100,
+    seconds: Annotated[int, typer.Option(min=5, help="Seconds before the day begins.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """The dunning run of a business day on one worker, and how long orders wait meanwhile."""
+    from benchmarks.dunning_day import run  # noqa: PLC0415  only this verb needs it
+
+    talk = Console(stderr=True)
+    one = run(
+        load_settings(),
+        customers=customers,
+        invoices=invoices,
+        per_second=per_second,
+        seconds=seconds,
+        tell=lambda text: talk.print(f"{text} …"),
+    )
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(one).decode() + "\n")
+        return
+    console = Console()
+    console.print(
+        f"{one.letters:,} letters about {one.invoices:,} open invoices of {one.customers:,}"
+        f" customers in {one.seconds:.1f} s"
+    )
+    waits = Table(title=f"Milliseconds from order to decision at {one.per_second} a second")
+    for heading in ("", "p50", "p99"):
+        waits.add_column(heading, justify="left" if not heading else "right")
+    waits.add_row("before the day began", f"{one.before_p50:.1f}", f"{one.before_p99:.1f}")
+    waits.add_row("meanwhile", f"{one.meanwhile_p50:.1f}", f"{one.meanwhile_p99:.1f}")
+    console.print(waits)
+
+
+@app.command()
 def account(
     as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
 ) -> None:
