@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from agents.core.ledger import MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
+from agents.credit.day_run import continued
 from agents.credit.effects import (
     AccountLeft,
     AccountTouched,
@@ -19,15 +20,14 @@ from agents.credit.effects import (
     Sent,
 )
 from agents.credit.rules import figures, group_figures, reduce
-from agents.dunning.run import continued
 from agents.intake.rules import check
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import (
     AccountMoved,
     AccountRecalled,
+    BusinessDayContinued,
     BusinessDayStarted,
     Day,
-    DunningRunContinued,
     Event,
     ExposureChanged,
     GroupExposureChanged,
@@ -54,7 +54,7 @@ class Simulation:
         Accounts move to their groups and back here as the events say so, and the dunning run of a
         day is done when the day begins. What a journal tells of that is passed over.
         """
-        if isinstance(event, AccountMoved | AccountRecalled | DunningRunContinued):
+        if isinstance(event, AccountMoved | AccountRecalled | BusinessDayContinued):
             return
         refusal = None if isinstance(event, BusinessDayStarted) else check(event)
         if refusal is not None:

@@ -405,9 +405,9 @@ class DunningStepDecided(Event, frozen=True, kw_only=True, gc=False):
     channel: str | None = None
 
 
-class DunningRunContinued(Event, frozen=True, kw_only=True, gc=False):
-    """The next accounts of a partition have their turn in the dunning run of the day `date`. Only
-    the journal has it.
+class BusinessDayContinued(Event, frozen=True, kw_only=True, gc=False):
+    """The next accounts of a partition for which the business day `date` changes something have
+    their turn. Only the journal has it.
     """
 
     date: Day
@@ -653,7 +653,7 @@ INCOMING: tuple[type[Event], ...] = (
     DunningResumed,
     DunningStepReported,
     DunningStepDecided,
-    DunningRunContinued,
+    BusinessDayContinued,
     AccountMoved,
     AccountRecalled,
     BusinessDayStarted,
@@ -663,7 +663,7 @@ INCOMING: tuple[type[Event], ...] = (
 JOURNAL_ONLY: tuple[type[Event], ...] = (
     AccountMoved,
     AccountRecalled,
-    DunningRunContinued,
+    BusinessDayContinued,
     BusinessDayStarted,
 )
 """What of it Headroom itself writes there; nobody may send it in."""

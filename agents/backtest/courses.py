@@ -16,9 +16,10 @@ import msgspec
 from agents.core.ledger import MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.credit import state
+from agents.credit.day_run import continued
 from agents.credit.effects import Continuation, Forward, Sent
-from agents.credit.rules import reduce, today_of
-from agents.dunning.run import continued
+from agents.credit.rules import reduce
+from agents.credit.today import today_of
 from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import (
     BusinessDayStarted,

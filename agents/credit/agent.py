@@ -15,6 +15,7 @@ from agents.clock.agent import announce_business_days
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
+from agents.credit.day_run import continued
 from agents.credit.effects import (
     AccountLeft,
     AccountTouched,
@@ -29,7 +30,6 @@ from agents.credit.failures import Failures
 from agents.credit.parking import AccountFailedError, parked_in
 from agents.credit.portfolio import Portfolio, Totals
 from agents.credit.rules import figures, group_figures, has_figures
-from agents.dunning.run import continued
 from schemas.catalogue import CREDIT_CHANGELOG, JOURNAL, internal_topic, topic_of
 from schemas.events import (
     BY_NAME,

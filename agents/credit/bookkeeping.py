@@ -254,7 +254,7 @@ class Books(AccountDay):
 
     def wake_on(self, day: Day) -> None:
         """Have this account looked at when `day` begins."""
-        key = state.agenda_key(day, self.account_id)
+        key = state.agenda_key(day, self.account_id, member=bool(self.account.group_id))
         # Many invoices of an account fall due on one day: a look costs less than another change.
         if self.ledger.get(key) is None:
             self.ledger.put(key, True)

@@ -42,7 +42,7 @@ def customer_upserted(case: Case, event: CustomerUpserted) -> None:
         account.limit = event.credit_limit
         account.limit_valid_until = event.limit_valid_until
         if event.limit_valid_until is not None:
-            case.wake_on(event.limit_valid_until + 1)
+            case.wake_on(max(event.limit_valid_until, case.today) + 1)
     if event.blocked is not None and supersedes(account.block, event):
         account.blocked = event.blocked
 
@@ -60,7 +60,7 @@ def credit_limit_changed(case: Case, event: CreditLimitChanged) -> None:
     elif supersedes(account.temporary, event):
         account.temporary_limit = event.credit_limit
         account.temporary_until = event.valid_until
-        case.wake_on(event.valid_until + 1)
+        case.wake_on(max(event.valid_until, case.today) + 1)
 
 
 def customer_blocked(case: Case, event: CustomerBlocked) -> None:

@@ -17,14 +17,16 @@ from agents.core.policy import PolicyBook
 from agents.credit import state
 from agents.credit.account_day import AccountDay
 from agents.credit.case import Case
+from agents.credit.day_run import continued
 from agents.credit.effects import Continuation, Forward, Sent
 from agents.credit.named_documents import named_documents
 from agents.credit.obstacles import Obstacle, look_at, obstacles, obstacles_now
 from agents.credit.order_check import hold_reasons
-from agents.credit.rules import day_of, reduce
-from agents.dunning.run import continued
+from agents.credit.rules import reduce
+from agents.credit.today import day_of
 from agents.journal.entries import Entry
 from schemas.events import (
+    BusinessDayStarted,
     CreditGroupUpserted,
     CreditLimitChanged,
     CustomerBlocked,
@@ -133,13 +135,16 @@ class Witness:
         """Go through a journal, or one partition of it, from its beginning."""
         ledger = _WatchedLedger(self._order_id)
         last: Event | None = None
+        begun: Fact | None = None
         for entry in entries:
             self._remember(entry)
+            if isinstance(entry.event, BusinessDayStarted):
+                begun = _fact(entry)
             for decision, moment in self._apply(ledger, entry.event, entry.sent):
                 self._rulings.setdefault(moment.order_key, []).append(
                     Ruling(
                         decision=decision,
-                        cause=_fact(entry),
+                        cause=_cause(decision, entry, begun),
                         account_facts=moment.account_facts,
                         inputs=moment.inputs,
                         obstacles=[
@@ -280,6 +285,15 @@ def is_called(kept_as: str, order_id: str) -> bool:
 
 def _tell_nobody(_order_key: str, _order: state.Order) -> None:
     """Until the first event there is nobody."""
+
+
+def _cause(decision: OrderDecision, entry: Entry, begun: Fact | None) -> Fact:
+    """What a decision that came with an entry followed from: an account whose turn on the day is
+    still to come has it before its own event.
+    """
+    if begun is not None and decision.cause_event_id == begun.event_id:
+        return begun
+    return _fact(entry)
 
 
 def _fact(entry: Entry) -> Fact:

@@ -23,6 +23,7 @@ from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import (
     customers,
+    day_run,
     feeds,
     invoices,
     merging,
@@ -36,24 +37,23 @@ from agents.credit import (
 from agents.credit.account_day import AccountDay
 from agents.credit.case import Case, outgoing_id
 from agents.credit.effects import Effect, Sent
-from agents.credit.forecast import warn_of_breach
-from agents.credit.group_books import GroupBooks
 from agents.credit.holdings import Holdings, utilisation_text
-from agents.credit.order_decisions import look_again
-from agents.credit.settlement import settle, settle_group
-from agents.dunning import following, outcomes, promises, run, second_chance
+from agents.credit.looks import look_at, look_at_valued
+from agents.credit.settlement import settle
+from agents.credit.today import day_of, today_of
+from agents.dunning import following, outcomes, promises, second_chance
 from agents.dunning.messages import review
 from schemas import events
 from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import (
     AccountMoved,
     AccountRecalled,
+    BusinessDayContinued,
     BusinessDayStarted,
     CreditGroupUpserted,
     CustomersMerged,
     CustomerUpserted,
     Day,
-    DunningRunContinued,
     Event,
     ExposureChanged,
     FeedAdvanced,
@@ -132,8 +132,7 @@ def reduce(
     if handler is not None:
         account_id: str = event.customer_id  # type: ignore[attr-defined]  # every handled event has one
         account: state.Account | None = ledger.get(state.account_key(account_id))
-        if account is not None and account.dun_on:
-            run.catch_up(ledger, account_id, event, policies, before)
+        day_run.catch_up(ledger, account_id, policies, before)
         if account is not None and account.parked and account.group_id == sent.group_id:
             parking.keep(ledger, account_id, account, event, sent)
         elif not _is_elsewhere(ledger, event, sent, account, effects):
@@ -141,7 +140,7 @@ def reduce(
     elif not isinstance(event, _MOVES) or not _is_kept(ledger, event, sent):
         if isinstance(event, _MOVES):
             for account_id in dict.fromkeys((seats.customer_of(event), event.customer_id)):
-                run.catch_up(ledger, account_id, event, policies, before)
+                day_run.catch_up(ledger, account_id, policies, before)
         _reduce_other(ledger, event, policies, sent, effects)
     return before + effects if before else effects
 
@@ -196,12 +195,12 @@ def _reduce_other(
     today = today_of(ledger, event)
     match event:
         case BusinessDayStarted():
-            _start_day(ledger, event, policies, effects)
+            day_run.start(ledger, event, policies, effects)
         case FxRatePublished():
             if valuation.publish(ledger, event, today):
-                _look_at_valued(ledger, [(event.base, event.quote)], {}, event, policies, effects)
-        case DunningRunContinued():
-            run.go_on(ledger, event, policies, effects)
+                look_at_valued(ledger, [(event.base, event.quote)], {}, event, policies, effects)
+        case BusinessDayContinued():
+            day_run.go_on(ledger, event, policies, effects)
         case FeedAdvanced():
             feeds.advance(ledger, event)
         case CreditGroupUpserted():
@@ -245,7 +244,7 @@ def _go_on(
     customer_id = event.customer_id
     for _, waited, how in parking.let_go_on(ledger, customer_id, account):
         effects += _late(waited, reduce(ledger, waited, policies, how))
-    _look_at(ledger, customer_id, event, policies, effects, rebuild_agenda=True)
+    look_at(ledger, customer_id, event, policies, effects, rebuild_agenda=True)
 
 
 def _discard(ledger: Ledger, event: ParkedEventDiscarded, effects: list[Effect]) -> None:
@@ -384,149 +383,3 @@ def group_figures(ledger: Ledger, group_id: str, policies: PolicyBook) -> GroupE
         held_orders=group.held_orders,
         cause_event_id=group.cause_event_id,
     )
-
-
-def _start_day(
-    ledger: Ledger, event: BusinessDayStarted, policies: PolicyBook, effects: list[Effect]
-) -> None:
-    """Begin a day: age and re-check the accounts for which it changes something. An earlier day is
-    ignored.
-    """
-    before: Day | None = ledger.get(state.BUSINESS_DAY)
-    if before is not None and event.date <= before:
-        return
-    run.finish(ledger, event, policies, effects)
-    ledger.put(state.BUSINESS_DAY, event.date)
-    due = list(ledger.scan(*state.agenda_until(event.date)))
-    for key, _ in due:
-        ledger.delete(key)
-    woken = dict.fromkeys(state.woken_account(key) for key, _ in due)
-    for account_id in woken:
-        _look_at(ledger, account_id, event, policies, effects)
-    if before is not None:
-        base = policies.at(event.date).base
-        moved = valuation.pairs_moving(ledger, base, before, event.date)
-        _look_at_valued(ledger, moved, woken, event, policies, effects)
-        if policies.changes_within(before, event.date):
-            for account_id in state.accounts(ledger):
-                _look_at(ledger, account_id, event, policies, effects)
-                if ledger.get(state.group_key(account_id)) is not None:
-                    _look_at_group(ledger, account_id, event, policies, effects)
-    _forget(ledger, event.date, policies.at(event.date).base.remember_days)
-    run.start_day(ledger, event, policies, effects)
-
-
-def _look_at_valued(
-    ledger: Ledger,
-    pairs: list[tuple[str, str]],
-    seen: dict[str, None],
-    event: Event,
-    policies: PolicyBook,
-    effects: list[Effect],
-) -> None:
-    """Look at the accounts that rates of these pairs may have moved, other than those seen
-    already.
-    """
-    currencies = sorted({currency for pair in pairs for currency in pair})
-    hang_on_them = dict.fromkeys(
-        state.last_part(key)
-        for currency in currencies
-        for key, _ in ledger.scan(*state.valued_range(currency))
-    )
-    today = today_of(ledger, event)
-    for account_id in hang_on_them:
-        if account_id in seen:
-            continue
-        account: state.Account | None = ledger.get(state.account_key(account_id))
-        if account is None or account.parked:
-            continue  # it has moved, or stands still
-        shown = AccountDay(ledger, policies, account_id, account, today)
-        moved = shown.exposure() != account.shown or shown.limit_hangs_on_rates()
-        if moved or account.held_orders:
-            _look_at(ledger, account_id, event, policies, effects)
-    for group_id in dict.fromkeys(
-        state.last_part(key)
-        for currency in currencies
-        for key, _ in ledger.scan(*state.valued_group_range(currency))
-    ):
-        _look_at_group(ledger, group_id, event, policies, effects)
-
-
-def _look_at(
-    ledger: Ledger,
-    account_id: str,
-    event: Event,
-    policies: PolicyBook,
-    effects: list[Effect],
-    *,
-    rebuild_agenda: bool = False,
-) -> None:
-    """Have an account follow an event that is not its own."""
-    account: state.Account | None = ledger.get(state.account_key(account_id))
-    if account is None or account.parked:
-        return  # it has moved, or stands still
-    own_effects: list[Effect] = []
-    try:
-        case = Case(ledger, policies, account_id, event, today_of(ledger, event), own_effects)
-        case.begin()
-        case.age()
-        if rebuild_agenda:
-            case.rebuild_agenda()
-        for order_id in case.orders_to_look_at():
-            look_again(case, order_id)
-        if isinstance(event, BusinessDayStarted):
-            promises.follow_day(case)
-            warn_of_breach(case)
-        settle(case)
-    except Exception as error:
-        raise parking.AccountFailedError(account_id, event, error) from error
-    effects.extend(own_effects)
-
-
-def _look_at_group(
-    ledger: Ledger, group_id: str, event: Event, policies: PolicyBook, effects: list[Effect]
-) -> None:
-    """Have a group follow an event that is not its own."""
-    own_effects: list[Effect] = []
-    group = GroupBooks(ledger, policies, group_id, event, today_of(ledger, event))
-    group.room_changed = True
-    settle_group(group, own_effects)
-    effects.extend(own_effects)
-
-
-def _forget(ledger: Ledger, today: Day, remember_days: int) -> None:
-    """Drop documents that closed long enough ago; one that was opened again since stays, and one
-    that the policy by now remembers for longer has its turn later.
-    """
-    for key, document_keys in list(ledger.scan(*state.forget_until(today))):
-        ledger.delete(key)
-        for document_key in document_keys:
-            document = ledger.get(document_key)
-            if document is None or document.closed_on is None:
-                continue
-            forget_on = document.closed_on + remember_days
-            if forget_on <= today:
-                ledger.delete(document_key)
-                if isinstance(document, state.Invoice):
-                    ledger.delete(state.followed_key_of(document_key))
-            else:
-                later = state.forgotten_later(key, forget_on)
-                ledger.put(later, [*(ledger.get(later) or []), document_key])
-
-
-def day_of(ledger: Ledger, account_id: str, event: Event) -> Day:
-    """The day on which an account follows an event of its own. Before any business day has started
-    it is the event's, but the account's does not go back: a late repeat is no new day.
-    """
-    today = today_of(ledger, event)
-    if ledger.get(state.BUSINESS_DAY) is None:
-        account: state.Account | None = ledger.get(state.account_key(account_id))
-        if account is not None and account.aged_to is not None:
-            return max(today, account.aged_to)
-    return today
-
-
-def today_of(ledger: Ledger, event: Event) -> Day:
-    """The partition's business day; before any has started, the day on which the event happened."""
-    business_day: Day | None = ledger.get(state.BUSINESS_DAY)
-    return event.occurred_at // MICROSECONDS_PER_DAY if business_day is None else business_day

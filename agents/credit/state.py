@@ -23,7 +23,9 @@ thousand.
     NUL r {base} {quote}                the rates of a pair of currencies, by the day they hold from
     NUL c {currency} NUL {account}      index: accounts whose figures hang on rates of the currency
     NUL C {currency} NUL {group}        index: groups, likewise
-    NUL g {day} NUL {account}           agenda: accounts for which that day changes something
+    NUL e                               how far the run of that day is
+    NUL g|m {day} NUL {account}         agenda: accounts, or members of groups, for which that day
+                                        changes something
     NUL x {day} NUL {account} NUL {n}   agenda: keys of the documents that the account's nth event
                                         closed, to be forgotten on that day
 
@@ -47,6 +49,8 @@ from schemas.events import Allocation, Day, Instant, Minor
 
 NUL = "\0"
 BUSINESS_DAY = NUL + "day"
+DAY_RUN = NUL + "e"
+AGENDA, MEMBERS_AGENDA = NUL + "g", NUL + "m"
 RATES = (NUL + "r", NUL + "s")
 """The range of all rates."""
 _LATEST: Instant = 2**63 - 1
@@ -88,6 +92,22 @@ class Counting(Record):
     small_balance: str = ""
     currency: str | None = None
     fx_pivot: str = ""
+
+
+class DayRun(Record):
+    """The run of a business day in a partition."""
+
+    day: Day = 0
+    pieces: int = 0
+    """How many pieces of it are done."""
+    since: Day = 0
+    """The first day that it makes up for."""
+    done: bool = True
+    event_id: str = ""
+    occurred_at: Instant = 0
+    """Of the event with which the day began: what follows from the day follows from that."""
+    dunned: bool = True
+    """Whether anybody is dunned."""
 
 
 class Account(Record):
@@ -577,13 +597,18 @@ def valued_range(currency: str) -> tuple[str, str]:
     return f"\0c{currency}\0", f"\0c{currency}\1"
 
 
-def agenda_key(day: Day, account_id: str) -> str:
-    return f"\0g{day:08d}\0{account_id}"
+def agenda_key(day: Day, account_id: str, *, member: bool = False) -> str:
+    return f"{MEMBERS_AGENDA if member else AGENDA}{day:08d}\0{account_id}"
 
 
 def agenda_until(day: Day) -> tuple[str, str]:
-    """All accounts on the agenda up to and including `day`."""
-    return "\0g", f"\0g{day + 1:08d}"
+    """All accounts on the agenda up to and including `day`, but for members of groups."""
+    return AGENDA, f"{AGENDA}{day + 1:08d}"
+
+
+def members_agenda_until(day: Day) -> tuple[str, str]:
+    """The members of groups on theirs."""
+    return MEMBERS_AGENDA, f"{MEMBERS_AGENDA}{day + 1:08d}"
 
 
 def forget_key(day: Day, account_id: str, sequence: int) -> str:
@@ -664,7 +689,8 @@ _PARTITION_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "x": msgspec.msgpack.Decoder(list[str]),
     "p": msgspec.msgpack.Decoder(str),
     "j": msgspec.msgpack.Decoder(bool),
-    "e": msgspec.msgpack.Decoder(dunning.Run),
+    "e": msgspec.msgpack.Decoder(DayRun),
+    "m": msgspec.msgpack.Decoder(bool),
 }
 
 

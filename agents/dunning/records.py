@@ -5,7 +5,6 @@
 {account} NUL v {step}       a message: proposed, waiting, on its way, or settled
 {account} NUL u {promise}    a promise or a payment plan
 NUL j {day} NUL {account}    agenda: accounts to look at in the dunning run of that day
-NUL e                        the day's run
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from agents.core.records import Record, Stamp
 from schemas.events import Day, Minor
 
 NUL = "\0"
-RUN = NUL + "e"
 
 PROPOSED = "proposed"
 """It waits for a person."""
@@ -29,14 +27,6 @@ WITHDRAWN = "withdrawn"
 CLOSED = "closed"
 """Skipped, undeliverable, or impossible."""
 UNDER_WAY = (PROPOSED, QUEUED, ISSUED)
-
-
-class Run(Record):
-    """The dunning run of a business day in one partition."""
-
-    day: Day = 0
-    pieces: int = 0
-    """How many pieces of it are done."""
 
 
 class Debtor(Record):
@@ -193,7 +183,3 @@ def agenda_key(day: Day, account_id: str) -> str:
 def agenda_until(day: Day) -> tuple[str, str]:
     """All accounts on the dunning agenda up to and including `day`."""
     return "\0j", f"\0j{day + 1:08d}"
-
-
-def account_in(agenda_key: str) -> str:
-    return agenda_key[11:]

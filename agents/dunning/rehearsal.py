@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook
 from agents.credit import state
+from agents.credit.day_run import continued
 from agents.credit.effects import Continuation, Effect, Sent
 from agents.credit.rules import reduce
-from agents.dunning.run import continued
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import BusinessDayStarted, Day, DunningStep, DunningStepReported, Event
 

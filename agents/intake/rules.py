@@ -63,7 +63,7 @@ def check(event: Event) -> Refusal | None:
 
 def account_of(event: Event) -> str | None:
     """The credit account that the event concerns: its key in the journal. None: every account."""
-    if isinstance(event, (*events.BROADCAST, events.DunningRunContinued)):
+    if isinstance(event, (*events.BROADCAST, events.BusinessDayContinued)):
         return None
     if isinstance(event, events.CreditGroupUpserted | events.GroupExposureChanged):
         return event.group_id

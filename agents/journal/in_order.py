@@ -15,12 +15,12 @@ from schemas.events import (
     BROADCAST,
     AccountMoved,
     AccountRecalled,
+    BusinessDayContinued,
     BusinessDayStarted,
-    DunningRunContinued,
     Event,
 )
 
-_OF_PARTITIONS = (AccountMoved, AccountRecalled, DunningRunContinued)
+_OF_PARTITIONS = (AccountMoved, AccountRecalled, BusinessDayContinued)
 """What there is only because there are partitions."""
 _Place = tuple[int, int, int, int, int]
 

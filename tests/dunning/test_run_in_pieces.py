@@ -12,11 +12,10 @@ from dunning.dunned_year import DunnedYear, rules
 
 from agents.core.ledger import MemoryLedger
 from agents.core.refusal import Refusal
-from agents.credit import state
+from agents.credit import day_run, state
 from agents.credit.effects import AccountTouched, Continuation
 from agents.credit.rules import reduce
-from agents.dunning import records, run
-from schemas.events import DunningRunContinued, Event
+from schemas.events import BusinessDayContinued, Event
 
 PIECES = pytest.mark.parametrize("seed", range(4))
 
@@ -35,7 +34,7 @@ def entries(ledger: MemoryLedger) -> dict[str, Any]:
     return {
         key: copy.deepcopy(value)
         for key, value in ledger.scan("", "\U0010ffff")
-        if key != records.RUN
+        if key != state.DAY_RUN
     }
 
 
@@ -46,7 +45,7 @@ def at_once(inputs: list[Event]) -> tuple[MemoryLedger, list[Any]]:
         for effect in reduce(ledger, waiting.popleft(), policies):
             effects.append(effect)
             if isinstance(effect, Continuation):
-                waiting.appendleft(run.continued(effect))
+                waiting.appendleft(day_run.continued(effect))
     return ledger, effects
 
 
@@ -55,17 +54,17 @@ def in_pieces(
 ) -> tuple[MemoryLedger, list[Any]]:
     """Each piece comes behind as many other events as chance wants, or never."""
     ledger, policies, effects = MemoryLedger(), rules(), list[Any]()
-    under_way: list[DunningRunContinued] = []
+    under_way: list[BusinessDayContinued] = []
     for event in inputs:
         coming: list[Event] = [event]
         while under_way and chance.random() < 0.3:
             coming.append(under_way.pop(0))
         for one in coming:
-            monkeypatch.setattr(run, "ACCOUNTS_PER_PIECE", chance.randint(1, 3))
+            monkeypatch.setattr(day_run, "ACCOUNTS_PER_PIECE", chance.randint(1, 3))
             for effect in reduce(ledger, one, policies):
                 effects.append(effect)
                 if isinstance(effect, Continuation):
-                    under_way.append(run.continued(effect))
+                    under_way.append(day_run.continued(effect))
     return ledger, effects
 
 
@@ -92,5 +91,5 @@ def test_a_piece_of_a_day_that_is_over_does_nothing() -> None:
     assert entries(ledger) == before
 
 
-def _continued(day: int, number: int) -> DunningRunContinued:
-    return DunningRunContinued(event_id="piece", occurred_at=0, date=day, number=number)
+def _continued(day: int, number: int) -> BusinessDayContinued:
+    return BusinessDayContinued(event_id="piece", occurred_at=0, date=day, number=number)

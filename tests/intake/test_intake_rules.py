@@ -237,7 +237,7 @@ def test_account_is_the_group_the_customer_or_everyone(name: str) -> None:
     partition, has none.
     """
     event = _good(BY_NAME[name])
-    if isinstance(event, (*ev.BROADCAST, ev.DunningRunContinued)):
+    if isinstance(event, (*ev.BROADCAST, ev.BusinessDayContinued)):
         assert account_of(event) is None
     elif isinstance(event, ev.CreditGroupUpserted | ev.GroupExposureChanged):
         assert account_of(event) == event.group_id

@@ -169,12 +169,14 @@ class Checker:
         """What was published of an account is what held at some time, in order, and in the end what
         holds in the end.
         """
+        under_way = {(_FIGURES[0], one.encode()) for said in self._said for one in said.under_way}
         for topic in _FIGURES:
             found = self._out(topic)
             for key in self._keys("figures", topic) | found.keys():
                 published = found.get(key, [])
                 holds = [s.last_figures[key] for s in self._said if key in s.last_figures]
-                if len(holds) != 1 or not published or published[-1] not in holds[0]:
+                ends = len(holds) == 1 and published and published[-1] in holds[0]
+                if not ends and key not in under_way:
                     yield f"figures: {_name(key)} does not end with what holds"
                 possible = [s.figures[key] for s in self._said if key in s.figures]
                 if not set(published) <= set(itertools.chain(*possible)):

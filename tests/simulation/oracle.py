@@ -14,6 +14,7 @@ from agents.core.ledger import MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
+from agents.credit.day_run import continued
 from agents.credit.effects import (
     AccountLeft,
     AccountTouched,
@@ -27,9 +28,8 @@ from agents.credit.failures import Failures
 from agents.credit.parking import AccountFailedError, kept, parked_in
 from agents.credit.portfolio import Totals
 from agents.credit.rules import figures, group_figures, has_figures
-from agents.dunning.run import continued
 from schemas.catalogue import topic_of
-from schemas.events import BusinessDayStarted, Event, OrderPlaced
+from schemas.events import BY_NAME, AccountMoved, BusinessDayStarted, Event, OrderPlaced
 from streams.cloud_events import ORIGIN, SEAT
 from streams.codec import Codec
 
@@ -57,6 +57,8 @@ class Said:
     refusals: int = 0
     undecided: set[str] = field(default_factory=set)
     """Orders that wait with a parked account, or were discarded there."""
+    under_way: set[str] = field(default_factory=set)
+    """Accounts that failed when they came here: nobody has them."""
     totals: Totals = field(default_factory=Totals)
     origins: dict[str, int] = field(default_factory=dict)
     """The last of each origin's partition."""
@@ -137,11 +139,22 @@ def _replay(
             said.last_figures[key].append(value)
     for account_id in parked_in(ledger):
         waiting = [one.event for one in kept(ledger, account_id)]
+        if any(isinstance(one, AccountMoved) for one in waiting):
+            # It failed on its way here: what waited for it to come goes on waiting.
+            said.under_way.add(account_id)
+            waiting += _waiting_for(ledger, account_id)
         said.undecided |= {one.order_id for one in waiting if isinstance(one, OrderPlaced)}
     said.state = {
         key.encode(): state.encode(key, value) for key, value in ledger.scan("", chr(0x10FFFF))
     }
     return said
+
+
+def _waiting_for(ledger: MemoryLedger, account_id: str) -> list[Event]:
+    return [
+        msgspec.convert(fields, BY_NAME[name])
+        for _, (name, fields, _) in ledger.scan(*state.waiting_range(account_id))
+    ]
 
 
 def _figure(ledger: MemoryLedger, key: Key, policy: PolicyBook) -> Event | None:
