@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
-from holidays import country_holidays, list_supported_countries
+from holidays import country_holidays
 
 from schemas.dates import day_of
 from schemas.events import Day
 from streams.errors import ConfigurationError
 
 
-@cache
 def holidays_of(country: str, year: int) -> frozenset[Day]:
     """The public holidays of a country in a year and in the one after it.
 
@@ -22,11 +21,20 @@ def holidays_of(country: str, year: int) -> frozenset[Day]:
     Raises:
         ConfigurationError: nobody knows the country's holidays.
     """
-    if country not in list_supported_countries():
+    found = _of(country, year)
+    if found is None:
         raise ConfigurationError(f"the holidays of {country!r} are not known")
-    return frozenset(day_of(day) for day in country_holidays(country, years=[year, year + 1]))
+    return found
 
 
 def known_holidays(country: str, year: int) -> frozenset[Day]:
     """Those of `holidays_of`; none for a country whose holidays nobody knows."""
-    return holidays_of(country, year) if country in list_supported_countries() else frozenset()
+    return _of(country, year) or frozenset()
+
+
+@cache
+def _of(country: str, year: int) -> frozenset[Day] | None:
+    try:
+        return frozenset(day_of(day) for day in country_holidays(country, years=[year, year + 1]))
+    except NotImplementedError:  # the list of all that are known would load every one of them
+        return None
