@@ -96,7 +96,7 @@ _WHERE = {
 class Firm:
     """A broker, a worker that decides, one that lets letters leave, and the mail server."""
 
-    def __init__(self, directory: Path, bootstrap: str) -> None:
+    def __init__(self, directory: Path, bootstrap: str, guarantee: str) -> None:
         self.mailroom = Mailroom()
         self.broker = Broker(bootstrap)
         (directory / "procedures").mkdir()
@@ -104,6 +104,7 @@ class Firm:
         made = Installation(bootstrap, directory)
         self.environment = made.environment | {
             "HEADROOM_CLOCK": "replayed",
+            "HEADROOM_GUARANTEE": guarantee,
             "HEADROOM_PROCEDURES_DIR": str(directory / "procedures"),
             "HEADROOM_CREDITOR_NAME": "Noorderlicht",
             "HEADROOM_CREDITOR_EMAIL": "credit@noorderlicht.example",
@@ -175,16 +176,19 @@ class Firm:
         self._read(looked)  # type: ignore[arg-type]
 
     def dunning(self, *arguments: str) -> str:
-        """`headroom dunning` beside the workers."""
+        return self.run("dunning", *arguments)
+
+    def run(self, *arguments: str) -> str:
+        """A verb of `headroom` beside the workers."""
         done = subprocess.run(
-            [sys.executable, "-m", "agents.cli.main", "dunning", *arguments],
+            [sys.executable, "-m", "agents.cli.main", *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def find_out(self) -> int:
@@ -225,9 +229,11 @@ class Firm:
 
 
 @pytest.fixture
-def firm(tmp_path: Path, cache_dir: Path) -> Iterator[Firm]:
+def firm(tmp_path: Path, cache_dir: Path, request: pytest.FixtureRequest) -> Iterator[Firm]:
+    """With the guarantee that the test asks for, else the usual one."""
+    guarantee = getattr(request, "param", "effectively_once")
     with EmbeddedKafka(tmp_path / "kafka", cache=cache_dir) as kafka:
-        one = Firm(tmp_path, kafka.bootstrap_servers)
+        one = Firm(tmp_path, kafka.bootstrap_servers, guarantee)
         yield one
         one.close()
 
@@ -238,6 +244,7 @@ def settled(outcome: str, number: int) -> Callable[[list[DunningStep | DunningSt
     )
 
 
+@pytest.mark.parametrize("firm", ["effectively_once", "exactly_once"], indirect=True)
 def test_who_does_not_pay_gets_one_mail_and_it_is_known_to_be_sent(firm: Firm) -> None:
     today = working_day()
     firm.mailroom.at_recipient = lambda address: (
@@ -275,6 +282,7 @@ def test_who_does_not_pay_gets_one_mail_and_it_is_known_to_be_sent(firm: Firm) -
     assert firm.mailroom.received()["c-1@customers.example"] == 2
     assert firm.mailroom.box[-1]["Subject"] == "Tweede herinnering: I-C-1"
     assert len(firm.mailroom.box) == _CUSTOMERS
+    assert firm.run("reconcile") == f"0 differences in {_CUSTOMERS} accounts\n"
     post.terminate()
     firm.desk.terminate()
     assert (post.wait(30), firm.desk.wait(30)) == (0, 0), post.log
