@@ -36,10 +36,14 @@ from schemas.events import (
     CustomerUpserted,
     Day,
     Event,
+    ParkedAccountRetried,
+    ParkedEventDiscarded,
 )
 
 _OF_THE_CUSTOMER = (CustomerUpserted, CreditLimitChanged, CustomerBlocked, CustomerUnblocked)
 """What says something of a customer, not of its documents."""
+_OF_PARKED = (ParkedAccountRetried, ParkedEventDiscarded)
+"""What people do about an account that stands still."""
 _NOTHING = Standing("", 0, 0)
 
 
@@ -63,7 +67,10 @@ def redirect(
     seat: state.Seat | None = ledger.get(state.seat_key(customer_id))
     if seat is None:
         return _joins(ledger, event, sent, account, effects)
-    if seat.recalled:
+    if seat.recalled and isinstance(event, _OF_PARKED):
+        # The account may stand still there, and come back only when this is done.
+        effects.append(Forward(seat.group_id, _to_group(seat, sent), event))
+    elif seat.recalled:
         _let_wait(ledger, seat, event, sent)
     elif seat.merged_into:
         _forward_to_survivor(event, sent, seat.merged_into, effects)

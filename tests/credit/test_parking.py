@@ -283,6 +283,23 @@ def test_an_account_that_stands_still_does_not_move(desk: Desk, journal: Journal
     assert desk.group_figures()["G-1"].exposure == 430
 
 
+def test_a_member_that_stands_still_while_it_is_called_back_can_be_let_go_on(desk: Desk) -> None:
+    """What is done about it must not wait for the account to come back, which waits for that."""
+    journal = Journal()
+    journal.say(ev.CreditGroupUpserted, group_id="G-1", currency="EUR", credit_limit=1_000)
+    journal.customer(1_000, group_id="G-1")
+    desk.run(journal)
+    with order_fails("O-2"):
+        journal.order("O-2", 10)
+        journal.customer(1_000)  # of no group any more
+        journal.order("O-3", 20)
+        desk.run(journal[-3:])
+        assert desk.parked == [CUSTOMER]
+    assert ruled(desk.apply(retried())) == [("O-2", "approved"), ("O-3", "approved")]
+    assert desk.parked == []
+    assert desk.figures()[CUSTOMER].group_id is None
+
+
 def test_an_account_that_fails_while_it_stands_still_is_no_fault_of_it(
     desk: Desk, journal: Journal
 ) -> None:

@@ -148,6 +148,10 @@ class Checker:
         parked, or was discarded there.
         """
         undecided = {order_id for said in self._said for order_id in said.undecided}
+        parked = {account_id for said in self._said for account_id in said.parked}
+        for said in self._said:
+            for account_id in parked & said.waiting.keys():
+                undecided |= said.waiting[account_id]
         placed = set()
         for topic in INPUT_TOPICS:
             for partition in range(self._brokers.partitions(topic)):

@@ -29,7 +29,7 @@ from agents.credit.parking import AccountFailedError, kept, parked_in
 from agents.credit.portfolio import Totals
 from agents.credit.rules import figures, group_figures, has_figures
 from schemas.catalogue import topic_of
-from schemas.events import BY_NAME, AccountMoved, BusinessDayStarted, Event, OrderPlaced
+from schemas.events import AccountMoved, BusinessDayStarted, Event, OrderPlaced
 from streams.cloud_events import ORIGIN, SEAT
 from streams.codec import Codec
 
@@ -57,6 +57,11 @@ class Said:
     refusals: int = 0
     undecided: set[str] = field(default_factory=set)
     """Orders that wait with a parked account, or were discarded there."""
+    parked: set[str] = field(default_factory=set)
+    waiting: dict[str, set[str]] = field(default_factory=dict)
+    """Orders that wait for an account to come back: for ever, if it is parked where it was, or
+    fails when it comes.
+    """
     under_way: set[str] = field(default_factory=set)
     """Accounts that failed when they came here: nobody has them."""
     totals: Totals = field(default_factory=Totals)
@@ -140,21 +145,24 @@ def _replay(
     for account_id in parked_in(ledger):
         waiting = [one.event for one in kept(ledger, account_id)]
         if any(isinstance(one, AccountMoved) for one in waiting):
-            # It failed on its way here: what waited for it to come goes on waiting.
-            said.under_way.add(account_id)
-            waiting += _waiting_for(ledger, account_id)
+            said.under_way.add(account_id)  # it failed on its way here
+        said.parked.add(account_id)
         said.undecided |= {one.order_id for one in waiting if isinstance(one, OrderPlaced)}
+    said.waiting = _waiting(ledger)
     said.state = {
         key.encode(): state.encode(key, value) for key, value in ledger.scan("", chr(0x10FFFF))
     }
     return said
 
 
-def _waiting_for(ledger: MemoryLedger, account_id: str) -> list[Event]:
-    return [
-        msgspec.convert(fields, BY_NAME[name])
-        for _, (name, fields, _) in ledger.scan(*state.waiting_range(account_id))
-    ]
+def _waiting(ledger: MemoryLedger) -> dict[str, set[str]]:
+    """Orders that wait for an account to come back, by whose they are."""
+    found: dict[str, set[str]] = {}
+    for key, value in ledger.scan("\1", chr(0x10FFFF)):
+        account_id, _, kind = key.partition("\0")
+        if kind.startswith("w") and value[0] == OrderPlaced.__name__:
+            found.setdefault(account_id, set()).add(value[1]["order_id"])
+    return found
 
 
 def _figure(ledger: MemoryLedger, key: Key, policy: PolicyBook) -> Event | None:
