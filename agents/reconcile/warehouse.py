@@ -27,13 +27,14 @@ from streams.log_reader import LogReader
 
 _FIGURES = topic_of("ExposureChanged")
 TABLES = {
-    JOURNAL: ("journal_raw", "credit_account_id"),
-    topic_of("OrderDecision"): ("order_decisions_raw", "customer_id"),
-    topic_of("CreditLimitAlert"): ("limit_alerts_raw", "customer_id"),
-    topic_of("RiskSignal"): ("risk_signals_raw", "customer_id"),
-    _FIGURES: ("exposures_raw", "customer_id"),
+    JOURNAL: (("journal_raw",), "credit_account_id"),
+    topic_of("OrderDecision"): (("order_decisions_raw",), "customer_id"),
+    topic_of("CreditLimitAlert"): (("limit_alerts_raw",), "customer_id"),
+    topic_of("RiskSignal"): (("risk_signals_raw",), "customer_id"),
+    topic_of("DunningStep"): (("dunning_steps_raw", "dunning_outcomes_raw"), "customer_id"),
+    _FIGURES: (("exposures_raw",), "customer_id"),
 }
-"""Of each topic its table, and the column that holds the record's key."""
+"""Of each topic its tables, and the column that holds the record's key."""
 _COMPACTED = frozenset({_FIGURES})
 _AMOUNTS = (
     "exposure",
@@ -76,21 +77,24 @@ class Warehouse:
         return bool(found)
 
     def reached(self, topic: str) -> Reached:
-        """How far the topic's table goes."""
-        table, _ = TABLES[topic]
-        found = self._client.query(
-            f"SELECT partition, max(offset) FROM {DATABASE}.{table} "  # noqa: S608  names of ours
-            "WHERE topic = {topic:String} GROUP BY partition",
-            {"topic": topic},
-        )
-        return {int(partition): int(offset) for partition, offset in found.result_rows}
+        """How far the topic's tables go."""
+        reached: Reached = {}
+        for table in TABLES[topic][0]:
+            found = self._client.query(
+                f"SELECT partition, max(offset) FROM {DATABASE}.{table} "  # noqa: S608  ours
+                "WHERE topic = {topic:String} GROUP BY partition",
+                {"topic": topic},
+            )
+            for partition, offset in found.result_rows:
+                reached[int(partition)] = max(int(offset), reached.get(int(partition), -1))
+        return reached
 
     def compare_rows(
         self, topic: str, readers: list[LogReader], reached: Reached, shelf: Shelf,
         advance: Callable[[int], None],
     ) -> Iterator[Difference]:  # fmt: skip
         """Every record without a row, and every row without a record. The shelf is empty."""
-        table, _ = TABLES[topic]
+        table = TABLES[topic][0][0]
         for reader in readers:
             _shelve(reader, reached.get(reader.partition, -1), shelf, self._decode, advance)
         firsts = {reader.partition: reader.first for reader in readers}
@@ -147,12 +151,13 @@ class Warehouse:
                     )  # fmt: skip
 
     def _rows(self, topic: str) -> Iterator[Any]:
-        table, key = TABLES[topic]
-        return self._stream(
-            f"SELECT {key}, event_id, partition, offset FROM {DATABASE}.{table} FINAL "  # noqa: S608
-            "WHERE topic = {topic:String}",
-            {"topic": topic},
-        )
+        tables, key = TABLES[topic]
+        for table in tables:
+            yield from self._stream(
+                f"SELECT {key}, event_id, partition, offset "  # noqa: S608  names of ours
+                f"FROM {DATABASE}.{table} FINAL WHERE topic = {{topic:String}}",
+                {"topic": topic},
+            )
 
     def _stream(self, query: str, parameters: dict[str, str]) -> Iterator[Any]:
         with self._client.query_rows_stream(query, parameters) as rows:

@@ -36,6 +36,7 @@ SOURCES = (
     topic_of("CreditLimitAlert"),
     topic_of("ExposureChanged"),
     topic_of("RiskSignal"),
+    topic_of("DunningStep"),
     DEAD_LETTERS,
 )
 _LOOK_SECONDS = 0.1

@@ -120,6 +120,52 @@ def _signal(record: Record, event: events.RiskSignal) -> Row:
     )
 
 
+def _dunning_step(record: Record, event: events.DunningStep) -> Row:
+    return (
+        record.offset,
+        record.timestamp,
+        event.event_id,
+        within_range(event.occurred_at),
+        event.customer_id,
+        event.step_id,
+        event.attempt or 1,
+        event.level,
+        event.procedure,
+        event.channel,
+        event.template,
+        event.language,
+        bool(event.proposed),
+        event.principal,
+        event.interest,
+        event.costs,
+        event.currency,
+        _exponent(event.currency),
+        event.legal_basis,
+        _day(event.pay_by),
+        [one.invoice_id for one in event.invoices],
+        [one.level or event.level for one in event.invoices],
+        [one.open_amount for one in event.invoices],
+    )
+
+
+def _dunning_outcome(record: Record, event: events.DunningStepSettled) -> Row:
+    return (
+        record.offset,
+        record.timestamp,
+        event.event_id,
+        within_range(event.occurred_at),
+        event.customer_id,
+        event.step_id,
+        event.attempt,
+        event.level,
+        event.outcome,
+        event.channel,
+        _day(event.on),
+        event.detail,
+        event.by,
+    )
+
+
 def _business_day(record: Record, event: events.BusinessDayStarted) -> Row:
     return (record.offset, record.timestamp, event.event_id, _day(event.date))
 
@@ -287,6 +333,8 @@ PUBLISHED: _Rows = {
     events.CreditLimitAlert: ("limit_alerts_raw", _alert),
     events.ExposureChanged: ("exposures_raw", _exposure),
     events.RiskSignal: ("risk_signals_raw", _signal),
+    events.DunningStep: ("dunning_steps_raw", _dunning_step),
+    events.DunningStepSettled: ("dunning_outcomes_raw", _dunning_outcome),
 }
 """Events with a table of their own. All others are rows of the journal."""
 

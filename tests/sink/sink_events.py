@@ -85,6 +85,49 @@ def signal(event_id: str = "s-1", **fields: Any) -> ev.RiskSignal:
     return ev.RiskSignal(event_id=event_id, **(said | fields))
 
 
+def step(event_id: str = "d-1", **fields: Any) -> ev.DunningStep:
+    said: dict[str, Any] = {
+        "occurred_at": 19_000 * DAY,
+        "customer_id": "C-1",
+        "step_id": "C-1/2022-01-08/1",
+        "level": 2,
+        "procedure": "friendly-b2b",
+        "channel": "email",
+        "template": "second_reminder",
+        "language": "nl",
+        "invoices": [
+            ev.DunnedInvoice(
+                invoice_id="I-1", open_amount=10_000, due_on=18_970, days_overdue=30, level=2
+            ),
+            ev.DunnedInvoice(
+                invoice_id="I-2", open_amount=2_100, due_on=18_990, days_overdue=10, level=1
+            ),
+        ],
+        "principal": 12_100,
+        "interest": 35,
+        "costs": 4_000,
+        "currency": "EUR",
+        "legal_basis": "statutory commercial interest",
+        "pay_by": 19_007,
+        "attempt": 1,
+    }
+    return ev.DunningStep(event_id=event_id, **(said | fields))
+
+
+def outcome(event_id: str = "u-1", **fields: Any) -> ev.DunningStepSettled:
+    said: dict[str, Any] = {
+        "occurred_at": 19_000 * DAY + 5,
+        "customer_id": "C-1",
+        "step_id": "C-1/2022-01-08/1",
+        "level": 2,
+        "outcome": "sent",
+        "channel": "email",
+        "attempt": 1,
+        "on": 19_000,
+    }
+    return ev.DunningStepSettled(event_id=event_id, **(said | fields))
+
+
 def exposure(event_id: str = "x-1", **fields: Any) -> ev.ExposureChanged:
     said: dict[str, Any] = {
         "occurred_at": 19_000 * DAY,

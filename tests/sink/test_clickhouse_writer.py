@@ -13,7 +13,17 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sink.conftest import empty
-from sink.sink_events import alert, business_day, decision, exposure, invoice, payment, signal
+from sink.sink_events import (
+    alert,
+    business_day,
+    decision,
+    exposure,
+    invoice,
+    outcome,
+    payment,
+    signal,
+    step,
+)
 from sink.sink_records import JOURNAL, KafkaRecord, batch_of, record
 
 from agents.sink.migrations import migrate
@@ -85,6 +95,8 @@ def test_an_event_published_again_at_another_offset_counts_once_and_the_first_st
         ("limit_alerts", alert()),
         ("exposures", exposure()),
         ("risk_signals", signal()),
+        ("dunning_steps", step()),
+        ("dunning_outcomes", outcome()),
     ):
         for offset in (7, 3, 12):
             writer_to(tables).write(batch_of("credit.any.v1", 0, [record(event, offset)]))
@@ -263,6 +275,8 @@ def test_a_payment_is_one_row_with_its_allocations(tables: Client) -> None:
         "limit_alerts",
         "exposures",
         "risk_signals",
+        "dunning_steps",
+        "dunning_outcomes",
         "invoices",
         "payments",
     ],
@@ -272,6 +286,39 @@ def test_every_table_of_the_contract_names_topic_partition_and_offset(
 ) -> None:
     described = tables.query(f"DESCRIBE TABLE headroom.{table}").result_rows
     assert {"topic", "partition", "offset"} <= {row[0] for row in described}
+
+
+def test_a_dunning_step_has_its_invoices_and_the_last_word_about_its_attempt(
+    tables: Client,
+) -> None:
+    topic = "credit.dunning-steps.v1"
+    events = [
+        step(),
+        outcome("u-1"),
+        outcome("u-2", outcome="bounced"),
+        step("d-2", attempt=2, channel="letter"),
+        step("d-3", step_id="C-1/2022-01-08/2", currency="JPY", proposed=True),
+    ]
+    records = [record(event, place) for place, event in enumerate(events)]
+    writer_to(tables).write(batch_of(topic, 0, records))
+    rows = list(
+        tables.query("SELECT * FROM headroom.dunning_steps ORDER BY event_id").named_results()
+    )
+    assert [(row["attempt"], row["outcome"]) for row in rows] == [
+        (1, "bounced"),
+        (2, None),
+        (1, None),
+    ]
+    assert (rows[0]["principal"], rows[0]["interest"], rows[2]["principal"]) == (
+        Decimal(121),
+        Decimal("0.35"),
+        Decimal(12_100),
+    )
+    assert [tuple(one.values()) for one in rows[0]["invoices"]] == [
+        ("I-1", 2, Decimal(100)),
+        ("I-2", 1, Decimal(21)),
+    ]
+    assert [row["proposed"] for row in rows] == [False, False, True]
 
 
 def test_what_was_done_about_a_dead_letter_stands_beside_it(tables: Client) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sink.sink_events import alert, business_day, decision, exposure, invoice, payment, signal
+from sink.sink_events import (
+    alert,
+    business_day,
+    decision,
+    exposure,
+    invoice,
+    outcome,
+    payment,
+    signal,
+    step,
+)
 from sink.sink_records import JOURNAL, STAMP, KafkaRecord, batch_of, planner, record
 
 from agents.sink.plan import Batch
@@ -42,6 +52,8 @@ def test_a_decision_becomes_one_row_with_the_digits_of_both_currencies() -> None
         (exposure(), "exposures_raw"),
         (decision(), "order_decisions_raw"),
         (signal(), "risk_signals_raw"),
+        (step(), "dunning_steps_raw"),
+        (outcome(), "dunning_outcomes_raw"),
     ],
 )
 def test_what_is_published_is_no_row_of_the_journal(event: Event, table: str) -> None:
