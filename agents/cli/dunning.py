@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from agents.cli import dunning_steps
-from agents.cli.paper import plain_console
-from agents.dunning.claim import Claim, LateInvoice, SentNotice, claim
+from agents.cli.claims import json_of, print_claim
+from agents.dunning.claim import LateInvoice, SentNotice, claim
 from agents.dunning.law import Kind, LawMissingError
 from agents.dunning.procedure import Procedure, Step
 from agents.dunning.timetable import timetable
@@ -24,7 +22,7 @@ from agents.procedure_files import load_procedures
 from agents.working_days import holidays_of
 from schemas.dates import MalformedDateError, date_of, format_day, parse_day
 from schemas.events import Day
-from schemas.money import MalformedAmountError, UnknownCurrencyError, format_amount, parse_amount
+from schemas.money import MalformedAmountError, UnknownCurrencyError, parse_amount
 from streams.errors import ConfigurationError
 from streams.settings import load_settings
 
@@ -44,6 +42,7 @@ def dunning() -> None:
 
 
 app.command("preview")(dunning_steps.preview)
+app.command("explain")(dunning_steps.explain)
 app.command("list")(dunning_steps.list_)
 app.command("approve")(dunning_steps.approve)
 app.command("skip")(dunning_steps.skip)
@@ -85,9 +84,9 @@ def claim_(
     except LawMissingError as error:
         raise ConfigurationError(str(error)) from error
     if as_json:
-        typer.echo(json.dumps(_json(found), indent=1))
+        typer.echo(json.dumps(json_of(found), indent=1))
     else:
-        _print(found)
+        print_claim(found)
 
 
 def _invoice(text: str, currency: str) -> LateInvoice:
@@ -108,93 +107,6 @@ def _day(what: str, text: str) -> Day:
         return parse_day(text)
     except MalformedDateError as error:
         raise ConfigurationError(f"{what}: {error}") from error
-
-
-# ── for a program ───────────────────────────────────────────────────────────────────────────────
-
-
-def _json(found: Claim) -> dict[str, object]:
-    def money(minor: int) -> str:
-        return format_amount(minor, found.currency)
-
-    return {
-        "currency": found.currency,
-        "principal": money(found.principal),
-        "interest": [
-            {
-                "amount": money(one.amount),
-                "law": one.law.name,
-                "source": one.law.source,
-                "lines": [
-                    {
-                        "since": format_day(line.since),
-                        "until": format_day(line.until),
-                        "days": line.days,
-                        "percent": str(float(line.percent)),
-                        "base": money(line.base),
-                        "amount": money(line.amount),
-                    }
-                    for line in one.lines
-                ],
-            }
-            for one in found.interest
-        ],
-        "costs": None
-        if found.costs is None
-        else {
-            "amount": money(found.costs.amount),
-            "law": found.costs.law.name,
-            "source": found.costs.law.source,
-            "lines": [
-                {"principal": money(line.principal), "amount": money(line.amount)}
-                for line in found.costs.lines
-            ],
-        },
-        "without_costs": found.without_costs,
-        "total": money(found.total),
-    }
-
-
-# ── for a person ────────────────────────────────────────────────────────────────────────────────
-
-
-def _print(found: Claim) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "how", found.currency):
-        table.add_column(heading, justify="right" if heading == found.currency else "left")
-    for what, how, minor in _lines(found):
-        table.add_row(what, how, format_amount(minor, found.currency))
-    console = plain_console()
-    console.print(table)
-    if found.without_costs:
-        console.print(f"no costs: {found.without_costs}")
-    for source in _sources(found):
-        console.print(source, style="italic")
-
-
-def _lines(found: Claim) -> Iterable[tuple[str, str, int]]:
-    def money(minor: int) -> str:
-        return format_amount(minor, found.currency)
-
-    yield "principal", "", found.principal
-    for one in found.interest:
-        for line in one.lines:
-            days = "1 day" if line.days == 1 else f"{line.days} days"
-            stretch = f"{format_day(line.since)} to {format_day(line.until)}, {days}"
-            rate = f"{float(line.percent):g} % on {money(line.base)}"
-            yield "interest", f"{stretch} at {rate}", line.amount
-    if found.costs is not None:
-        for each in found.costs.lines:
-            yield "costs", f"on {money(each.principal)}", each.amount
-    yield "total", "", found.total
-
-
-def _sources(found: Claim) -> list[str]:
-    laws = [one.law for one in found.interest if one.lines]
-    told = [f"{law.name}: {law.source}" for law in laws]
-    if found.costs is not None:
-        told.append(f"{found.costs.law.name}: {found.costs.law.source}")
-    return list(dict.fromkeys(told))
 
 
 @app.command(name="timetable")

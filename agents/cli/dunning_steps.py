@@ -13,11 +13,14 @@ import typer
 from rich import box
 from rich.table import Table
 
+from agents.cli.claims import json_of, print_claim
 from agents.cli.paper import plain_console
 from agents.cli.progress import Stages
 from agents.cli.say import say
 from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook
+from agents.dunning.itemised import day_of_letter, differences, itemised
+from agents.dunning.law import LawMissingError
 from agents.dunning.rehearsal import PastDayError, arrived, goes_by_itself, rehearse
 from agents.dunning.worklist import OpenStep, open_steps
 from agents.intake.rules import check
@@ -29,12 +32,17 @@ from agents.notify.texts_file import load_texts
 from agents.policy_file import load_policy
 from agents.rule_files import load_dunning
 from agents.simulate import Simulation, with_days
+from schemas.catalogue import topic_of
 from schemas.dates import MICROSECONDS_PER_DAY, MalformedDateError, format_day, parse_day
 from schemas.events import Day, DunningStep, DunningStepDecided, DunningStepReported
 from schemas.json_lines import to_payload
 from schemas.money import format_amount
+from streams.codec import Codec
 from streams.embedded.parts import with_broker
 from streams.errors import ConfigurationError, HeadroomError
+from streams.kafka_client import client_config
+from streams.log_reader import open_readers
+from streams.registry import open_schema_ids
 from streams.settings import Settings, load_settings
 
 _MICROSECONDS = 1_000_000
@@ -48,6 +56,10 @@ _AsJson = Annotated[bool, typer.Option("--json", help="For a program to read.")]
 
 class UnknownStepError(HeadroomError):
     """No such step is under way."""
+
+
+class NotAsPublishedError(HeadroomError):
+    """The laws' tables come to other amounts; both have been printed."""
 
 
 # ── what would go out ───────────────────────────────────────────────────────────────────────────
@@ -183,6 +195,58 @@ def _day(text: str) -> Day:
         return parse_day(text)
     except MalformedDateError as error:
         raise ConfigurationError(f"--date: {error}") from error
+
+
+# ── why a step asks what it asks ────────────────────────────────────────────────────────────────
+
+
+def explain(
+    step_id: Annotated[str, typer.Argument(metavar="STEP", help="By its id.")],
+    procedures: Annotated[
+        Path | None, typer.Option(help="Directory of procedures; else HEADROOM_PROCEDURES_DIR.")
+    ] = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Tell what a step asked, sum by sum, with the law behind each: recomputed from the tables of
+    laws, and held against what was published. Exit status 1 when they differ.
+    """
+    settings = with_broker(load_settings())
+    book = load_dunning(procedures or settings.procedures_dir, settings.laws_dir)
+    if book is None:
+        raise ConfigurationError("name --procedures or HEADROOM_PROCEDURES_DIR")
+    step = _published(settings, step_id)
+    try:
+        claim = itemised(step, book)
+    except LawMissingError as error:
+        raise ConfigurationError(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps({"step": to_payload(step), "claim": json_of(claim)}, indent=1))
+    else:
+        invoices = ", ".join(one.invoice_id for one in step.invoices)
+        typer.echo(
+            f"{step_id}, {format_day(day_of_letter(step))}: {step.template} about {invoices}"
+        )
+        print_claim(claim)
+    different = differences(step, claim)
+    if different:
+        raise NotAsPublishedError(f"published otherwise: {', '.join(different)}")
+
+
+def _published(settings: Settings, step_id: str) -> DunningStep:
+    """The last attempt at the step, as it stands in its topic."""
+    codec = Codec(
+        open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
+    )
+    needle, found = step_id.encode(), None
+    for reader in open_readers(client_config(settings), topic_of("DunningStep")):
+        for record in reader:
+            if needle in (record.value or b""):
+                event = codec.decode(record.value)
+                if isinstance(event, DunningStep) and event.step_id == step_id:
+                    found = event
+    if found is None:
+        raise UnknownStepError(f"no step {step_id} was published")
+    return found
 
 
 # ── what is under way ───────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ from worker.conftest import START, Broker, WorkerProcess, free_port
 from agents.simulate import business_day
 from agents.working_days import known_holidays
 from schemas.catalogue import JOURNAL, topic_of
+from schemas.dates import format_day
 from schemas.events import (
     Allocation,
     CustomerUpserted,
@@ -267,6 +268,9 @@ def test_who_does_not_pay_gets_one_mail_and_it_is_known_to_be_sent(firm: Firm) -
     mail = firm.mailroom.box[0]
     assert mail["Subject"].startswith("Herinnering: I-C-")
     assert 'headroom_letters_total{channel="email",result="sent"} 39.0' in post.get("/metrics")[1]
+    explained = firm.dunning("explain", f"C-1/{format_day(today)}/1")
+    assert explained.splitlines()[0].endswith("friendly_reminder about I-C-1")
+    assert "121.00" in explained
     firm.begin(next_day(today))
     firm.told(lambda said: len([e for e in said if isinstance(e, DunningStep) and e.proposed]) > 38)
     tasks = {one["customer_id"]: one for one in json.loads(firm.dunning("list", "--json"))}
