@@ -48,7 +48,8 @@ def compare(
     amount = sum(one.amount for one in invoices)
     last_day = max(one.settled_on for one in invoices)
     findings = [
-        _count(client, "events in the journal", events, "journal", "type != 'BusinessDayStarted'"),
+        _count(client, "events in the journal", events, "journal",
+               "type NOT LIKE 'BusinessDay%'"),
         _count(client, "invoices", len(invoices), "invoices"),
         _count(client, "payments", len(invoices), "payments"),
         _count(client, "orders with a first decision", len(invoices), "order_decisions",

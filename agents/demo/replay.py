@@ -125,7 +125,9 @@ class Outputs:
         if error is not None:
             raise KafkaException(error)
         if message.topic() == JOURNAL:
-            if any(name == ORIGIN for name, _ in message.headers() or ()):
+            # What a partition writes to the journal itself was not sent in.
+            origin = dict(message.headers() or ()).get(ORIGIN)
+            if origin is not None and not origin.startswith(JOURNAL.encode()):
                 with self._more:
                     self._journaled += 1
                     self._more.notify_all()
