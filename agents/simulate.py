@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from agents.core.ledger import MemoryLedger
+from agents.core.ledger import Ledger, MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit.day_run import continued
@@ -35,24 +35,29 @@ from schemas.events import (
 
 
 class Simulation:
-    """One partition in memory that holds every account and group."""
+    """One partition that holds every account and group.
 
-    def __init__(self, policy: PolicyBook) -> None:
+    Args:
+        policy: what decides.
+        ledger: the state to go on from; else nothing has happened yet.
+    """
+
+    def __init__(self, policy: PolicyBook, ledger: Ledger | None = None) -> None:
         self._policy = policy
-        self._ledger = MemoryLedger()
+        self._ledger: Ledger = MemoryLedger() if ledger is None else ledger
         self._touched: set[str] = set()
         self._groups: set[str] = set()
 
     @property
-    def ledger(self) -> MemoryLedger:
+    def ledger(self) -> Ledger:
         """The state as it is."""
         return self._ledger
 
     def feed(self, event: Event) -> Iterator[Event | Refusal]:
         """Apply one event; yields what goes out, and refusals, in order.
 
-        Accounts move to their groups and back here as the events say so, and the dunning run of a
-        day is done when the day begins. What a journal tells of that is passed over.
+        Accounts move to their groups and back here as the events say so, and the run of a day is
+        done when the day begins. What a journal tells of that is passed over.
         """
         if isinstance(event, AccountMoved | AccountRecalled | BusinessDayContinued):
             return

@@ -22,14 +22,13 @@ from agents.rule_files import load_rules
 from agents.sink.agent import sink
 from schemas.catalogue import TOPICS, internal_topic
 from streams.app import Member, Wiring
-from streams.codec import Codec
 from streams.errors import ConfigurationError
 from streams.fast_lane.fail_stop import stop_the_process
 from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT
 from streams.health import HealthServer
 from streams.kafka_client import cause_of, topic_facts, wait_for_brokers
 from streams.metrics import Metrics
-from streams.registry import open_schema_ids
+from streams.registry import open_codec
 from streams.settings import Settings
 from streams.topics import TopicSpec, apply, catalogue_topics
 
@@ -171,9 +170,7 @@ class _Worker:
 def _make(only: Collection[str], wiring: Wiring) -> list[Member]:
     """The agents that were asked for."""
     settings = wiring.settings
-    codec = Codec(
-        open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
-    )
+    codec = open_codec(settings)
     policy = load_rules(settings)
     makers: dict[str, Callable[[], Member]] = {
         "intake": lambda: intake(wiring, codec),

@@ -18,8 +18,9 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from schemas import catalogue, records
 from schemas.records import AvroSchema, LockedSchema
-from streams.codec import SchemaIds
+from streams.codec import Codec, SchemaIds
 from streams.errors import ConfigurationError, InvalidMessage, TransportError
+from streams.settings import Settings
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -48,6 +49,15 @@ def open_schema_ids(registry_url: str | None) -> SchemaIds:
         ConfigurationError, TransportError: see `RegistrySchemaIds`.
     """
     return LockedSchemaIds() if registry_url is None else RegistrySchemaIds(registry_url)
+
+
+def open_codec(settings: Settings) -> Codec:
+    """The codec of an installation.
+
+    Raises:
+        ConfigurationError, TransportError: see `RegistrySchemaIds`.
+    """
+    return Codec(open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes)
 
 
 class LockedSchemaIds:

@@ -26,11 +26,10 @@ from agents.simulate import with_days
 from schemas.dates import format_instant, parse_day
 from schemas.events import Day, Event
 from schemas.money import format_amount
-from streams.codec import Codec
 from streams.embedded.parts import with_broker
 from streams.errors import ConfigurationError
 from streams.kafka_client import client_config
-from streams.registry import open_schema_ids
+from streams.registry import open_codec
 from streams.settings import Settings, load_settings
 
 _FORMATS = (".parquet", ".csv")
@@ -97,9 +96,7 @@ def _day(text: str | None) -> Day | None:
 
 def _from_kafka(settings: Settings, stages: Stages) -> Iterator[Event]:
     settings = with_broker(settings)
-    codec = Codec(
-        open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
-    )
+    codec = open_codec(settings)
     readers = from_kafka.journal_readers(client_config(settings))
     advance = stages.track("replaying", sum(reader.end - reader.first for reader in readers))
     yield from in_order(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from rich.table import Table
 
 from agents.cli.paper import plain_console
 from agents.cli.progress import Stages
-from agents.cli.say import say, send
+from agents.cli.say import now, say, send
 from agents.dlq import letters, parked
 from agents.dlq.letters import Letter
 from agents.dlq.parked import Parked
@@ -27,7 +26,7 @@ from streams.embedded.parts import with_broker
 from streams.errors import ConfigurationError
 from streams.fast_lane.outlet import Outgoing
 from streams.kafka_client import client_config
-from streams.registry import open_schema_ids
+from streams.registry import open_codec
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -36,7 +35,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-_MICROSECONDS = 1_000_000
 _SHOWN_BYTES = 2_000
 
 _Ids = Annotated[
@@ -120,7 +118,7 @@ def retry(
     desk = _Desk()
     if customer is not None:
         account = parked.find(desk.parked(), customer)
-        desk.say(parked.retried(account.account_id, by, reason, _now()), account.account_id)
+        desk.say(parked.retried(account.account_id, by, reason, now()), account.account_id)
         typer.echo(f"{account.account_id}: {len(account.waiting)} events are applied again")
         return
     chosen = desk.choose(letter_ids, refused_for)
@@ -151,7 +149,7 @@ def discard(
     desk = _Desk()
     if customer is not None and event is not None:
         account = parked.find(desk.parked(), customer)
-        said = parked.discarded(account, event, by, reason, _now())
+        said = parked.discarded(account, event, by, reason, now())
         desk.say(said, account.account_id)
         typer.echo(f"{account.account_id}: event {event} is discarded")
         return
@@ -167,10 +165,7 @@ class _Desk:
     def __init__(self) -> None:
         self._settings: Settings = with_broker(load_settings())
         self._config = client_config(self._settings)
-        self.codec = Codec(
-            open_schema_ids(self._settings.schema_registry_url),
-            bytes_max=self._settings.max_record_bytes,
-        )
+        self.codec = open_codec(self._settings)
 
     def letters(self) -> list[Letter]:
         with Stages() as stages:
@@ -188,7 +183,7 @@ class _Desk:
         return letters.find(found, ids or ())
 
     def say(self, event: Event, customer_id: str) -> None:
-        say(self._settings, "dlq", event, customer_id)
+        say(self._settings, self.codec, "dlq", event, customer_id)
 
     def send(self, records: Iterable[Outgoing]) -> None:
         send(self._settings, records)
@@ -205,10 +200,6 @@ def _when(milliseconds: int) -> str:
 def _one_of(*given: object) -> None:
     if sum(1 for one in given if one) != 1:
         raise ConfigurationError("name dead letters by their ids or by a reason, or a --customer")
-
-
-def _now() -> int:
-    return int(time.time() * _MICROSECONDS)
 
 
 # ── for a person ────────────────────────────────────────────────────────────────────────────────

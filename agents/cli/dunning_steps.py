@@ -1,9 +1,8 @@
-"""`headroom dunning preview|list|approve|skip|report`: the steps of an installation."""
+"""`headroom dunning preview|explain|list|approve|skip|report`: the steps of an installation."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from rich.table import Table
 from agents.cli.claims import json_of, print_claim
 from agents.cli.paper import plain_console
 from agents.cli.progress import Stages
-from agents.cli.say import say
+from agents.cli.say import now, say
 from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook
 from agents.dunning.itemised import day_of_letter, differences, itemised
@@ -37,15 +36,13 @@ from schemas.dates import MICROSECONDS_PER_DAY, MalformedDateError, format_day, 
 from schemas.events import Day, DunningStep, DunningStepDecided, DunningStepReported
 from schemas.json_lines import to_payload
 from schemas.money import format_amount
-from streams.codec import Codec
 from streams.embedded.parts import with_broker
 from streams.errors import ConfigurationError, HeadroomError
 from streams.kafka_client import client_config
 from streams.log_reader import open_readers
-from streams.registry import open_schema_ids
+from streams.registry import open_codec
 from streams.settings import Settings, load_settings
 
-_MICROSECONDS = 1_000_000
 _RESULTS = ("sent", "unsent", "bounced", "failed")
 
 _Step = Annotated[str, typer.Argument(metavar="STEP", help="By its id in `headroom dunning list`.")]
@@ -115,7 +112,7 @@ def _rehearsed(ledger: Ledger, policies: PolicyBook, day: Day) -> list[DunningSt
         raise ConfigurationError(
             f"--date: {error}; `headroom dunning list` has its steps"
         ) from error
-    return [step for step in steps if step.occurred_at // MICROSECONDS_PER_DAY == day]
+    return [step for step in steps if day_of_letter(step) == day]
 
 
 def _ledgers(settings: Settings, policies: PolicyBook, journal: Path | None) -> Iterator[Ledger]:
@@ -234,9 +231,7 @@ def explain(
 
 def _published(settings: Settings, step_id: str) -> DunningStep:
     """The last attempt at the step, as it stands in its topic."""
-    codec = Codec(
-        open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
-    )
+    codec = open_codec(settings)
     needle, found = step_id.encode(), None
     for reader in open_readers(client_config(settings), topic_of("DunningStep")):
         for record in reader:
@@ -324,18 +319,18 @@ def report(
     if result not in _RESULTS:
         raise ConfigurationError(f"RESULT: {result!r} is none of {', '.join(_RESULTS)}")
     settings = with_broker(load_settings())
-    step = _find(settings, step_id)
+    step, at = _find(settings, step_id), now()
     _tell(
         settings,
         DunningStepReported(
             event_id=f"dunning-{uuid4()}",
-            occurred_at=_now(),
+            occurred_at=at,
             customer_id=step.customer_id,
             step_id=step_id,
             attempt=step.attempt,
             channel=step.channel,
             result=result,
-            on=_now() // (86_400 * _MICROSECONDS),
+            on=at // MICROSECONDS_PER_DAY,
             detail=f"by {by}: {reason}" if reason else f"by {by}",
         ),
     )
@@ -351,7 +346,7 @@ def _decide(step_id: str, decision: str, by: str, reason: str, channel: str | No
         settings,
         DunningStepDecided(
             event_id=f"dunning-{uuid4()}",
-            occurred_at=_now(),
+            occurred_at=now(),
             customer_id=step.customer_id,
             step_id=step_id,
             decision=decision,
@@ -366,7 +361,7 @@ def _tell(settings: Settings, event: DunningStepReported | DunningStepDecided) -
     refusal = check(event)
     if refusal is not None:
         raise ConfigurationError(f"{refusal.field}: {refusal.detail}")
-    say(settings, "dunning", event, event.customer_id)
+    say(settings, open_codec(settings), "dunning", event, event.customer_id)
 
 
 def _open_steps(settings: Settings) -> Iterator[OpenStep]:
@@ -400,7 +395,3 @@ def _json(one: OpenStep) -> dict[str, Any]:
         "currency": one.currency or None,
         "since": format_day(one.since) if one.since else None,
     }
-
-
-def _now() -> int:
-    return int(time.time() * _MICROSECONDS)

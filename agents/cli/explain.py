@@ -22,11 +22,10 @@ from agents.rule_files import load_rules
 from schemas.dates import format_day, format_instant
 from schemas.json_lines import to_line
 from schemas.money import format_amount
-from streams.codec import Codec
 from streams.embedded.parts import with_broker
 from streams.errors import ConfigurationError, HeadroomError
 from streams.kafka_client import client_config
-from streams.registry import open_schema_ids
+from streams.registry import open_codec
 from streams.settings import load_settings
 
 _OfEach = list[tuple[Explanation, dict[str, Published] | None]]
@@ -93,9 +92,7 @@ def _from_file(path: Path, policies: PolicyBook, order_id: str) -> _OfEach:
 def _from_kafka(policies: PolicyBook, order_id: str) -> _OfEach:
     settings = with_broker(load_settings())
     config = client_config(settings)
-    codec = Codec(
-        open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
-    )
+    codec = open_codec(settings)
     witness = Witness(order_id, policies, follow=False)
     with Stages() as stages:
         replay_journal(config, codec, witness, order_id, stages.track)

@@ -13,10 +13,9 @@ from agents.cli.reconcile import conclude, say
 from agents.reconcile.replacement import Replacement
 from agents.reconcile.run import Reconciliation
 from agents.rule_files import load_rules
-from streams.codec import Codec
 from streams.embedded.parts import with_broker
 from streams.kafka_client import client_config
-from streams.registry import open_schema_ids
+from streams.registry import open_codec
 from streams.settings import load_settings
 
 
@@ -35,9 +34,7 @@ def rebuild(
     Prints every difference with its cause; exit status 1 when there is one that was not replaced.
     """
     settings = with_broker(load_settings())
-    codec = Codec(
-        open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
-    )
+    codec = open_codec(settings)
     policies = load_rules(settings)
     replacement = Replacement(settings, codec, policies) if replace else None
     with tempfile.TemporaryDirectory(prefix="headroom-rebuild-") as directory, Stages() as stages:

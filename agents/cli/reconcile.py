@@ -22,12 +22,11 @@ from agents.reconcile.run import Reconciliation
 from agents.reconcile.schedule import compare_every
 from agents.rule_files import load_rules
 from streams.clickhouse import open_clickhouse
-from streams.codec import Codec
 from streams.embedded.clickhouse import find_endpoint
 from streams.embedded.parts import clickhouse_directory, with_broker
 from streams.errors import HeadroomError
 from streams.kafka_client import client_config
-from streams.registry import open_schema_ids
+from streams.registry import open_codec
 from streams.settings import Settings, load_settings
 
 
@@ -62,9 +61,7 @@ def reconcile(
         )
         asyncio.run(compare_every(settings, every))
         return
-    codec = Codec(
-        open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
-    )
+    codec = open_codec(settings)
     policies = load_rules(settings)
     with (
         tempfile.TemporaryDirectory(prefix="headroom-reconcile-") as directory,

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.catalogue import topic_of
-from schemas.events import Event
+from schemas.events import Event, Instant
 from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.errors import HeadroomError
 from streams.fast_lane.outlet import Outgoing
 from streams.kafka_client import producer_config
-from streams.registry import open_schema_ids
 from streams.settings import Settings
 
 _SEND_SECONDS = 30.0
+_MICROSECONDS = 1_000_000
 
 
 class NotSentError(HeadroomError):
     """The brokers did not take what was to be sent."""
 
 
-def say(settings: Settings, verb: str, event: Event, customer_id: str) -> None:
+def now() -> Instant:
+    """When a person does it."""
+    return int(time.time() * _MICROSECONDS)
+
+
+def say(settings: Settings, codec: Codec, verb: str, event: Event, customer_id: str) -> None:
     """Write an event of a customer to its topic.
 
     Raises:
         NotSentError: the brokers do not take it in time.
     """
-    codec = Codec(
-        open_schema_ids(settings.schema_registry_url), bytes_max=settings.max_record_bytes
-    )
     topic = topic_of(type(event).__name__)
     headers = headers_of(verb)(event)
     send(settings, [Outgoing(topic, customer_id.encode(), codec.encode(event), headers)])

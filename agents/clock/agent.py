@@ -8,7 +8,7 @@ rebalance.
 from __future__ import annotations
 
 import logging
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,7 @@ import faust
 
 from agents.simulate import business_day
 from schemas.catalogue import JOURNAL
+from schemas.dates import day_of
 from streams.app import Wiring
 from streams.cloud_events import headers_of
 from streams.codec import Codec
@@ -25,7 +26,6 @@ from streams.fast_lane.outlet import Flight, Outgoing, Outlet
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
-_EPOCH = date(1970, 1, 1)
 
 
 def announce_business_days(app: faust.App, wiring: Wiring, codec: Codec, outlet: Outlet) -> None:
@@ -43,7 +43,7 @@ def announce_business_days(app: faust.App, wiring: Wiring, codec: Codec, outlet:
         if said == today:
             return
         said = today
-        event = business_day((today - _EPOCH).days)
+        event = business_day(day_of(today))
         value = codec.encode(event)
         unwatched = Flight()  # a day that is lost with the leader is said again by the next one
         for partition in range(partitions):

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook
 from agents.credit import state
-from agents.credit.day_run import continued
-from agents.credit.effects import Continuation, Effect, Sent
-from agents.credit.rules import reduce
+from agents.simulate import Simulation, business_day
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
-from schemas.events import BusinessDayStarted, Day, DunningStep, DunningStepReported, Event
+from schemas.events import Day, DunningStep, DunningStepReported
 
 _BY_PEOPLE = ("phone", "agency")
 
@@ -31,14 +29,13 @@ def rehearse(ledger: Ledger, policies: PolicyBook, until: Day) -> Iterator[Dunni
     today: Day | None = ledger.get(state.BUSINESS_DAY)
     if today is not None and today >= until:
         raise PastDayError(f"{format_day(today)} has begun already")
+    simulation = Simulation(policies, ledger)
     for day in range(until if today is None else today + 1, until + 1):
-        begun = BusinessDayStarted(
-            event_id=f"day-{format_day(day)}", occurred_at=day * MICROSECONDS_PER_DAY, date=day
-        )
-        for step in _steps(_applied(ledger, policies, begun)):
+        said = list(simulation.feed(business_day(day)))
+        for step in (one for one in said if isinstance(one, DunningStep)):
             yield step
             if day < until and goes_by_itself(step):
-                for _ in _applied(ledger, policies, arrived(step)):
+                for _ in simulation.feed(arrived(step)):
                     pass
 
 
@@ -59,19 +56,3 @@ def arrived(step: DunningStep) -> DunningStepReported:
         result="sent",
         on=step.occurred_at // MICROSECONDS_PER_DAY,
     )
-
-
-def _steps(effects: Iterator[Effect]) -> list[DunningStep]:
-    return [effect for effect in effects if isinstance(effect, DunningStep)]
-
-
-def _applied(ledger: Ledger, policies: PolicyBook, event: Event) -> Iterator[Effect]:
-    """What follows from an event, to the end of a run."""
-    following: Event | None = event
-    while following is not None:
-        event, following = following, None
-        for effect in reduce(ledger, event, policies, Sent()):
-            if isinstance(effect, Continuation):
-                following = continued(effect)
-            else:
-                yield effect
