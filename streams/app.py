@@ -178,17 +178,28 @@ class Member:
 
 
 def member(name: str, app: faust.App, lane: PassLane | LedgerLane) -> Member:
-    """An agent on a lane."""
-    inner = lane.lane
+    """An agent on a lane of the product's own making."""
+    return member_on(name, app, lane.lane, stop=lane.lane.stop, close=lane.close)
+
+
+def member_on(
+    name: str,
+    app: faust.App,
+    lane: Lane,
+    *,
+    stop: Callable[[], Awaitable[None]],
+    close: Callable[[], object],
+) -> Member:
+    """An agent on a lane with partitions of its own kind."""
     return Member(
         name,
         app,
-        is_ready=inner.is_ready,
-        stuck_for=inner.stuck_for,
-        held=inner.held,
-        stop=inner.stop,
-        leave=inner.membership.leave,
-        close=lane.close,
+        is_ready=lane.is_ready,
+        stuck_for=lane.stuck_for,
+        held=lane.held,
+        stop=stop,
+        leave=lane.membership.leave,
+        close=close,
     )
 
 

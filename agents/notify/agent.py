@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,8 +27,9 @@ from agents.notify.texts_file import load_texts
 from agents.notify.webhook import WebhookCarrier
 from agents.procedure_files import load_procedures
 from schemas.catalogue import NOTIFY_CHANGELOG, internal_topic, topic_of
+from schemas.dates import day_of
 from schemas.events import DunningStepReported
-from streams.app import Member, Wiring, batch_topic, build_app, open_transactions
+from streams.app import Member, Wiring, batch_topic, build_app, member_on, open_transactions
 from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.dead_letters import dead_letter
@@ -46,7 +47,6 @@ from streams.settings import Settings
 
 SOURCE = topic_of("DunningStep")
 _LOOK_SECONDS = 0.1
-_EPOCH = date(1970, 1, 1)
 
 
 def has_carriers(settings: Settings) -> bool:
@@ -117,16 +117,7 @@ def notify(wiring: Wiring, codec: Codec) -> Member:
         await lane.stop()
 
     wiring.metrics.before_scrape.append(show)
-    return Member(
-        "notify",
-        app,
-        is_ready=lane.is_ready,
-        stuck_for=lane.stuck_for,
-        held=lane.held,
-        stop=stop,
-        leave=lane.membership.leave,
-        close=lambda: None,
-    )
+    return member_on("notify", app, lane, stop=stop, close=lambda: None)
 
 
 def _office(wiring: Wiring, codec: Codec) -> Office:
@@ -148,7 +139,7 @@ def _office(wiring: Wiring, codec: Codec) -> Office:
         decode=codec.decode,
         report=report,
         refuse=refuse,
-        today=lambda: (datetime.now(zone).date() - _EPOCH).days,
+        today=lambda: day_of(datetime.now(zone).date()),
         mark=f"{socket.gethostname()}-{uuid4().hex[:8]}",
         remembered={},
         counted=lambda channel, result: letters.labels(channel, result).inc(),

@@ -38,10 +38,9 @@ from agents.notify.carriers import (
 from agents.notify.outbox import Known, Outbox, Waiting, last_day
 from schemas.events import Day, DunningStepReported, Event
 from streams.errors import InvalidMessage
-from streams.fast_lane import partition as lane
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
-from streams.fast_lane.store import PartitionStore
+from streams.fast_lane.partition import OutsidePartition
 from streams.fast_lane.transaction import CommitError, FencedError, Transactions
 
 logger = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ class Office:
     counted: Callable[[str, str], object]
 
 
-class NotifyPartition:
+class NotifyPartition(OutsidePartition):
     """One partition of the dunning steps; the lane's kind is `Partition`."""
 
     def __init__(
@@ -101,10 +100,7 @@ class NotifyPartition:
         tell_group: Callable[[TP, int], Awaitable[object]],
         executor: Executor,
     ) -> None:
-        self.tp = tp
-        self.stepping = False
-        self.touched: dict[str, None] = {}
-        self.last_record_at = time.time()
+        super().__init__(tp)
         self.stopping = False
         """The worker stops: no further letter leaves."""
         self._office = office
@@ -135,10 +131,6 @@ class NotifyPartition:
                 continue
             size = _RECORD_BYTES + len(record.value or b"")
             self._outbox.take(record.offset, size, event)
-
-    def begin(self, records: Sequence[Record]) -> lane.Batch:
-        self.stepping = True
-        return lane.Batch(self, records)
 
     def finish(self, end: int, size: int) -> None:
         del size
@@ -365,26 +357,3 @@ class NotifyPartition:
             or self._has_moved()
             or self._committed != self._told
         )
-
-    @property
-    def uncommitted_since(self) -> float | None:
-        """Never: letters that wait for a carrier are no reason to start the worker anew."""
-        return None
-
-    @property
-    def store(self) -> PartitionStore:
-        raise AttributeError("letters have no ledger")
-
-    def publish(self, outgoing: Outgoing) -> None:
-        del outgoing
-        raise AttributeError("what became of a letter goes with its commit")
-
-    def forward(self, outgoing: Outgoing, *, moves: bool) -> None:
-        del outgoing, moves
-        raise AttributeError("letters have no state that could move")
-
-    def abandon(self, error: lane.StepAbandonedError) -> None:
-        raise AssertionError("steps are taken in as they are") from error
-
-    def close_the_books(self) -> None:
-        """There are none."""

@@ -21,7 +21,7 @@ from agents.sink.plan import Planner
 from agents.sink.tables import TABLES
 from agents.sink.writer import Writer, note_policy
 from schemas.catalogue import DEAD_LETTERS, JOURNAL, topic_of
-from streams.app import Member, Wiring, batch_topic, build_app
+from streams.app import Member, Wiring, batch_topic, build_app, member_on
 from streams.clickhouse import open_clickhouse
 from streams.codec import Codec
 from streams.errors import InvalidMessage
@@ -92,16 +92,7 @@ def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
         await lane.stop()
 
     wiring.metrics.before_scrape.append(show_lag)
-    return Member(
-        "sink",
-        app,
-        is_ready=lane.is_ready,
-        stuck_for=lane.stuck_for,
-        held=lane.held,
-        stop=stop,
-        leave=lane.membership.leave,
-        close=writer.close,
-    )
+    return member_on("sink", app, lane, stop=stop, close=writer.close)
 
 
 def connect(settings: Settings, policy: PolicyBook) -> Client:

@@ -21,10 +21,8 @@ from faust.types import TP
 
 from agents.sink.plan import Batch, Planner
 from streams.clickhouse import ClickHouseUnreachableError
-from streams.fast_lane import partition as lane
 from streams.fast_lane.fetch import Record
-from streams.fast_lane.outlet import Outgoing
-from streams.fast_lane.store import PartitionStore
+from streams.fast_lane.partition import OutsidePartition
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +80,7 @@ class Inserts:
         self._patience = self._not_before = 0.0
 
 
-class SinkPartition:
+class SinkPartition(OutsidePartition):
     """One partition of a topic that goes to ClickHouse; the lane's kind is `Partition`."""
 
     def __init__(
@@ -95,10 +93,7 @@ class SinkPartition:
         batch_rows: int,
         batch_seconds: float,
     ) -> None:
-        self.tp = tp
-        self.stepping = False
-        self.touched: dict[str, None] = {}
-        self.last_record_at = time.time()
+        super().__init__(tp)
         self.hurry = False
         """Write what there is, however little: the worker stops."""
         self._planner = planner
@@ -122,10 +117,6 @@ class SinkPartition:
         if not self._open.records:
             self._opened_at = time.monotonic()
         self._planner.extend(self._open, records)
-
-    def begin(self, records: Sequence[Record]) -> lane.Batch:
-        self.stepping = True
-        return lane.Batch(self, records)
 
     def finish(self, end: int, size: int) -> None:
         self._next_offset = end
@@ -193,26 +184,3 @@ class SinkPartition:
     @property
     def wants_commit(self) -> bool:
         return self._writing is not None or self._next_offset != self._committed_offset
-
-    @property
-    def uncommitted_since(self) -> float | None:
-        """Never: rows that wait for ClickHouse are no reason to start the worker anew."""
-        return None
-
-    @property
-    def store(self) -> PartitionStore:
-        raise AttributeError("the sink has no state")
-
-    def publish(self, outgoing: Outgoing) -> None:
-        del outgoing
-        raise AttributeError("the sink publishes nothing")
-
-    def forward(self, outgoing: Outgoing, *, moves: bool) -> None:
-        del outgoing, moves
-        raise AttributeError("the sink has no state that could move")
-
-    def abandon(self, error: lane.StepAbandonedError) -> None:
-        raise AssertionError("rows are made of any record") from error
-
-    def close_the_books(self) -> None:
-        """There are none."""

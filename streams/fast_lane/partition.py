@@ -464,6 +464,45 @@ class PassPartition(_Steps):
         """Nothing to let go of."""
 
 
+class OutsidePartition:
+    """What a partition is whose records go out of Kafka, to a store or to people, and leave no
+    ledger here: how it takes in and commits is its own matter.
+    """
+
+    def __init__(self, tp: TP) -> None:
+        self.tp = tp
+        self.stepping = False
+        self.touched: dict[str, None] = {}
+        self.last_record_at = time.time()
+
+    def begin(self: Partition, records: Sequence[Record]) -> Batch:
+        self.stepping = True
+        return Batch(self, records)
+
+    @property
+    def uncommitted_since(self) -> float | None:
+        """Never: what waits for somebody outside is no reason to start the worker anew."""
+        return None
+
+    @property
+    def store(self) -> PartitionStore:
+        raise AttributeError("this agent has no state")
+
+    def publish(self, outgoing: Outgoing) -> None:
+        del outgoing
+        raise AttributeError("this agent publishes nothing by its steps")
+
+    def forward(self, outgoing: Outgoing, *, moves: bool) -> None:
+        del outgoing, moves
+        raise AttributeError("this agent has no state that could move")
+
+    def abandon(self, error: StepAbandonedError) -> None:
+        raise AssertionError("any record is taken in") from error
+
+    def close_the_books(self) -> None:
+        """There are none."""
+
+
 def origin_of(record: Record) -> tuple[str, int] | None:
     """The input partition (`<topic>@<uuid>:<partition>`) and offset that a journal record comes
     from, if any.
