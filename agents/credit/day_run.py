@@ -94,11 +94,7 @@ def catch_up(ledger: Ledger, account_id: str, policies: PolicyBook, effects: lis
     run: state.DayRun | None = ledger.get(state.DAY_RUN)
     if run is None or run.done:
         return
-    due = [
-        key
-        for day in range(run.since, run.day + 1)
-        if ledger.get(key := state.agenda_key(day, account_id)) is not None
-    ]
+    due = _entries(ledger, account_id, run)
     account: state.Account | None = ledger.get(state.account_key(account_id))
     if due or (account is not None and 0 < account.dun_on <= run.day):
         _take_turn(ledger, account_id, due, run, policies, effects)
@@ -110,7 +106,7 @@ def catch_up(ledger: Ledger, account_id: str, policies: PolicyBook, effects: lis
 def _go_on(ledger: Ledger, run: state.DayRun, policies: PolicyBook, effects: list[Effect]) -> None:
     woken = list(islice(_waiting(ledger, run), ACCOUNTS_PER_PIECE + 1))
     for key in woken[:ACCOUNTS_PER_PIECE]:
-        _take_turn(ledger, state.woken_account(key), [key], run, policies, effects)
+        _follow(ledger, key, run, policies, effects)
     if len(woken) > ACCOUNTS_PER_PIECE:
         run.pieces += 1
         effects.append(Continuation(run.day, run.pieces))
@@ -133,7 +129,25 @@ def _finish(ledger: Ledger, policies: PolicyBook, effects: list[Effect]) -> None
     if run is None:
         return
     for key in list(_waiting(ledger, run)):
-        _take_turn(ledger, state.woken_account(key), [key], run, policies, effects)
+        _follow(ledger, key, run, policies, effects)
+
+
+def _entries(ledger: Ledger, account_id: str, run: state.DayRun) -> list[str]:
+    """Those of the account on the agenda of its books, for the days that the run makes up for."""
+    return [
+        key
+        for day in range(run.since, run.day + 1)
+        if ledger.get(key := state.agenda_key(day, account_id)) is not None
+    ]
+
+
+def _follow(
+    ledger: Ledger, key: str, run: state.DayRun, policies: PolicyBook, effects: list[Effect]
+) -> None:
+    """Have the account of an entry its turn."""
+    account_id = state.woken_account(key)
+    due = list(dict.fromkeys([key, *_entries(ledger, account_id, run)]))
+    _take_turn(ledger, account_id, due, run, policies, effects)
 
 
 def _take_turn(
@@ -148,10 +162,6 @@ def _take_turn(
     stands still, has no turn here.
     """
     begun = BusinessDayStarted(event_id=run.event_id, occurred_at=run.occurred_at, date=run.day)
-    for day in range(run.since, run.day + 1):
-        key = state.agenda_key(day, account_id)
-        if key not in due and ledger.get(key) is not None:
-            due.append(key)
     for key in due:
         ledger.delete(key)
     if any(key.startswith(state.AGENDA) for key in due):

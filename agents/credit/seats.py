@@ -193,13 +193,13 @@ def take_in(
     case.begin()
     case.before = _NOTHING
     case.age()
-    if not sent.group_id:
-        case.rebuild_agenda()
-    # What it came for is next, perhaps another limit, or another group: nothing is released before.
+    group = None
     if sent.group_id:
         group = GroupBooks(ledger, policies, sent.group_id, event, today)
         enter_group(case, group)
-        case.rebuild_agenda()
+    case.rebuild_agenda()
+    # What it came for is next, perhaps another limit, or another group: nothing is released before.
+    if group is not None:
         case.close()
         close_group(group, effects)
     elif ledger.get(state.seat_key(customer_id)) is None:

@@ -229,10 +229,7 @@ def did_not_arrive(case: Case, debtor: Debtor, step_id: str, message: Message, a
             debtor.unreachable = True
             _close(case, debtor, step_id, message, "undeliverable", "no channel is left", at)
             return
-    message.attempt += 1
-    message.state = QUEUED
-    _put(case, debtor, step_id, message)
-    look_on(case, case.today + 1)
+    was_not_sent(case, debtor, step_id, message)
 
 
 def was_not_sent(case: Case, debtor: Debtor, step_id: str, message: Message) -> None:

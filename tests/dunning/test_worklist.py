@@ -14,8 +14,8 @@ from agents.policy_file import load_policy
 from agents.simulate import Simulation, business_day
 from agents.working_days import known_holidays
 from schemas import events as ev
-from schemas.dates import format_day
-from schemas.events import DunningStep
+from schemas.dates import MICROSECONDS_PER_DAY, format_day
+from schemas.events import Day, DunningStep
 
 _PROCEDURE = """
 kind = "b2b"
@@ -65,6 +65,23 @@ def tasks(simulation: Simulation) -> list[tuple[str, str, str]]:
     return [(one.task, one.state, one.channel) for one in open_steps(simulation.ledger)]
 
 
+def report(simulation: Simulation, step: OpenStep, result: str, on: Day) -> None:
+    list(
+        simulation.feed(
+            ev.DunningStepReported(
+                event_id=f"{result} on {on}",
+                occurred_at=on * MICROSECONDS_PER_DAY,
+                customer_id=step.customer_id,
+                step_id=step.step_id,
+                attempt=step.attempt,
+                channel=step.channel,
+                result=result,
+                on=on,
+            )
+        )
+    )
+
+
 def test_nobody_has_to_do_anything_about_what_goes_by_itself() -> None:
     assert tasks(played(owing(), 2)) == []
     assert tasks(played(owing(), 3, send=False)) == [("none", "issued", "email")]
@@ -88,20 +105,7 @@ def test_a_call_is_for_a_person_until_it_was_made_and_a_proposal_until_it_is_app
         currency="EUR",
         since=DAY + 10,
     )
-    list(
-        simulation.feed(
-            ev.DunningStepReported(
-                event_id="called",
-                occurred_at=(DAY + 12) * 86_400_000_000,
-                customer_id="C-1",
-                step_id=call.step_id,
-                attempt=1,
-                channel="phone",
-                result="sent",
-                on=DAY + 12,
-            )
-        )
-    )
+    report(simulation, call, "sent", DAY + 12)
     assert tasks(simulation) == []
     for day in range(DAY + 13, DAY + 22):
         list(simulation.feed(business_day(day)))
@@ -121,20 +125,7 @@ def test_what_is_not_known_or_does_not_arrive_is_for_a_person(
 ) -> None:
     simulation = played(owing(), 3, send=False)
     (step,) = open_steps(simulation.ledger)
-    list(
-        simulation.feed(
-            ev.DunningStepReported(
-                event_id="told",
-                occurred_at=(DAY + 3) * 86_400_000_000,
-                customer_id="C-1",
-                step_id=step.step_id,
-                attempt=1,
-                channel="email",
-                result=result,
-                on=DAY + 3,
-            )
-        )
-    )
+    report(simulation, step, result, DAY + 3)
     assert tasks(simulation) == expected
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Message
 from notify.mailroom import Mailroom
 from reconcile.test_reconcile_connected import Installation
 from worker.conftest import START, Broker, WorkerProcess, free_port
@@ -167,14 +168,14 @@ class Firm:
         """Wait until what was said of steps is enough."""
         self.said: list[DunningStep | DunningStepSettled] = []
 
-        def looked(messages: list[object]) -> bool:
-            events = {m.value(): self.broker.codec.decode(m.value()) for m in messages}  # type: ignore[attr-defined]
+        def looked(messages: list[Message]) -> bool:
+            events = {m.value(): self.broker.codec.decode(m.value()) for m in messages}
             self.said = [
                 e for e in events.values() if isinstance(e, DunningStep | DunningStepSettled)
             ]
             return enough(self.said)
 
-        self._read(looked)  # type: ignore[arg-type]
+        self._read(looked)
 
     def dunning(self, *arguments: str) -> str:
         return self.run("dunning", *arguments)
@@ -391,7 +392,7 @@ def test_who_was_frozen_while_another_took_over_sends_nothing_more(firm: Firm) -
     assert known(firm.said), firm.outcomes()
     frozen.signal(signal.SIGCONT)
     _until(lambda: frozen.get("/readyz")[0] in (200, 503))
-    time.sleep(2)
+    time.sleep(2)  # what must not come has the time to come
     assert max(firm.mailroom.received().values()) == 1
     firm.find_out()
     firm.begin(next_day(today))

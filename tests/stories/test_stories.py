@@ -21,6 +21,7 @@ from agents.core.refusal import Refusal
 from agents.credit import reasons
 from agents.credit.effects import Sent
 from agents.dunning.book import DunningBook
+from agents.dunning.rehearsal import arrived
 from agents.law_files import load_laws
 from agents.procedure_files import load_procedures
 from agents.simulate import Simulation, business_day
@@ -30,7 +31,6 @@ from schemas.events import (
     BY_NAME,
     CreditLimitAlert,
     DunningStep,
-    DunningStepReported,
     DunningStepSettled,
     Event,
     ExposureChanged,
@@ -139,17 +139,7 @@ def _sent_at_once(
     for effect in effects:
         yield effect
         if sends and isinstance(effect, DunningStep) and not effect.proposed:
-            report = DunningStepReported(
-                event_id=f"sent-{effect.event_id}",
-                occurred_at=effect.occurred_at,
-                customer_id=effect.customer_id,
-                step_id=effect.step_id,
-                attempt=effect.attempt or 0,
-                channel=effect.channel,
-                result="sent",
-                on=effect.occurred_at // MICROSECONDS_PER_DAY,
-            )
-            settled, *more = simulation.feed(report)
+            settled, *more = simulation.feed(arrived(effect))
             assert isinstance(settled, DunningStepSettled)
             assert settled.outcome == "sent"
             yield from more
