@@ -59,6 +59,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     max_overdue_days: int
     min_overdue_amount: str
     overdue_above_utilisation: int | None
+    defer_promised: bool
     block_from_level: int | None
     max_extension_days: int | None
     authority: dict[str, str]

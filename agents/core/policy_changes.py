@@ -66,6 +66,7 @@ def settings(policy: Policy) -> dict[str, Value]:
         "overdue.max_overdue_days": policy.max_overdue_days,
         "overdue.min_overdue_amount": _amount(policy.min_overdue_amount),
         "overdue.above_utilisation": _share(policy.overdue_above_utilisation),
+        "overdue.defer_promised": policy.defer_promised,
         "dunning.block_from_level": policy.block_from_level,
         "insurance.max_extension_days": policy.max_extension_days,
         "release.validity_days": policy.validity_days,

@@ -158,6 +158,7 @@ class _Overdue(_Section):
     max_overdue_days: _Days
     min_overdue_amount: _Money
     above_utilisation: _ShareOrNone
+    defer_promised: _Switch
 
 
 class _Dunning(_Section):

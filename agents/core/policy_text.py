@@ -250,6 +250,7 @@ def _policy(terms: Terms) -> Policy:
         max_overdue_days=terms.overdue.max_overdue_days,
         min_overdue_amount=terms.overdue.min_overdue_amount,
         overdue_above_utilisation=_share_or_none(terms.overdue.above_utilisation),
+        defer_promised=terms.overdue.defer_promised,
         block_from_level=terms.dunning.block_from_level,
         max_extension_days=terms.insurance.max_extension_days,
         # A role that a segment or a later version takes out has no authority.

@@ -3,7 +3,8 @@
 The projection is simple and deterministic. From today's exposure, each coming day
 
 * takes off the invoices expected to be paid: each on its due day, shifted by the median lateness
-  of the account's own last payments (one that is late already is not counted on);
+  of the account's own last payments (one that is late already is not counted on); one that is
+  promised, or under a payment plan, by the instalments that are still to come;
 * adds the dated orders that then come within the shipping horizon;
 * adds what the account orders in a day, on the average of its own last weeks;
 
@@ -20,6 +21,8 @@ from agents.credit import state
 from agents.credit.account_day import AccountDay
 from agents.credit.behaviour import ordered
 from agents.credit.case import Case
+from agents.credit.lateness import is_promised
+from agents.dunning.promises import to_come
 from schemas.dates import format_day
 from schemas.events import Day, Minor, RiskSignal
 from schemas.money import format_amount
@@ -117,8 +120,13 @@ def _expected_moves(case: Case) -> dict[Day, Minor | Fraction]:
     moves: dict[Day, Minor | Fraction] = {}
     due_days = state.due_range(case.account_id, max(today + 1 - late, 0), max(last + 1 - late, 0))
     for key, due in case.ledger.scan(*due_days):
+        if account.promises and is_promised(case, state.last_part(key)):
+            continue
         day = state.due_day(key) + late
         moves[day] = moves.get(day, 0) - case.exact(due.amount, due.currency)
+    if account.promises:
+        for day, amount, currency in to_come(case):
+            moves[day] = moves.get(day, 0) - case.exact(amount, currency)
     if case.policy.shipping_horizon_days is not None:
         for key, _ in case.ledger.scan(*state.timers_until(case.account_id, last)):
             order = case.ledger.get(state.order_key(case.account_id, state.last_part(key)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import islice
 from math import ceil
 
 import msgspec
@@ -19,6 +18,7 @@ from agents.credit import reasons, state
 from agents.credit.case import Case
 from agents.credit.feeds import PAYMENTS
 from agents.credit.holdings import Holdings
+from agents.credit.lateness import late_invoices, total
 from agents.credit.order_check import Waiting, hold_reasons
 from schemas.dates import format_day, format_instant
 from schemas.events import BusinessDayStarted, Day, Minor
@@ -129,17 +129,17 @@ def _prepayment_required(case: Case, _order_id: str, order: state.Order) -> Obst
 
 def _overdue(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     allowed = case.policy.max_overdue_days
-    late = list(case.ledger.scan(*state.due_range(case.account_id, None, case.today - allowed)))
-    total = sum((case.exact(due.amount, due.currency) for _, due in late), start=Fraction(0))
-    named = ", ".join(state.last_part(key) for key, _ in islice(late, _INVOICES_NAMED))
-    more = f" and {len(late) - _INVOICES_NAMED} more" if len(late) > _INVOICES_NAMED else ""
-    oldest = case.account.oldest_due
-    days = 0 if oldest is None else case.today - oldest
+    late = late_invoices(case)
+    too_late = [one for one in late if case.today - one.due_on > allowed]
+    named = ", ".join(one.invoice_id for one in too_late[:_INVOICES_NAMED])
+    more = f" and {len(too_late) - _INVOICES_NAMED} more" if len(too_late) > _INVOICES_NAMED else ""
+    days = case.today - late[0].due_on if late else 0
     return Obstacle(
         reasons.OVERDUE,
         f"the oldest late invoice is {days} days late, more than {allowed}; "
-        f"all late invoices total {_money(case, case.valued_book().overdue)}",
-        f"pay what is more than {allowed} days late: {_money(case, total)} on {named}{more}",
+        f"all late invoices total {_money(case, total(case, late))}",
+        f"pay what is more than {allowed} days late: "
+        f"{_money(case, total(case, too_late))} on {named}{more}",
     )
 
 

@@ -16,6 +16,7 @@ from agents.credit.bookkeeping import Books
 from agents.credit.case import Case
 from agents.credit.feeds import may_be_paid_already
 from agents.credit.group_books import GroupBooks
+from agents.credit.lateness import is_overdue
 from schemas.events import Minor
 
 
@@ -141,16 +142,6 @@ def prepays(case: Case) -> bool:
         or policy.prepayment
         or (policy.prepayment_after_write_off and account.written_off > 0)
     )
-
-
-def is_overdue(case: Case) -> bool:
-    """Whether an uncontested invoice is too late and late invoices reach the policy's amount."""
-    oldest = case.account.oldest_due
-    if oldest is None or case.today - oldest <= case.policy.max_overdue_days:
-        return False
-    minimum = case.policy_amount(case.policy.min_overdue_amount)
-    # What cannot be valued counts as reaching the amount.
-    return minimum is None or case.valued_book().overdue >= minimum or case.has_unvalued_currency()
 
 
 def is_dunned(case: Case) -> bool:

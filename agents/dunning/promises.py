@@ -6,7 +6,7 @@ days of tolerance later, was paid; credit notes count, they lower the debt as we
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from agents.core.policy import in_minor
 from agents.credit import state
@@ -63,6 +63,28 @@ def follow_day(case: Case) -> None:
     for key, promise in list(case.ledger.scan(*records.promise_range(case.account_id))):
         if not promise.outcome:
             _follow(case, state.last_part(key)[1:], promise)
+
+
+def to_come(case: Case) -> Iterator[tuple[Day, Minor, str]]:
+    """What running promises and plans say will still be paid, as (day, amount, currency), by the
+    invoices that it is for. What two of them promise is expected once.
+    """
+    left: dict[str, Minor] = {}
+    for _, promise in case.ledger.scan(*records.promise_range(case.account_id)):
+        if promise.outcome:
+            continue
+        for invoice_id in promise.invoice_ids:
+            left.setdefault(invoice_id, _open(case, invoice_id))
+        paid = promise.owed - sum(_open(case, one) for one in promise.invoice_ids)
+        for due in promise.dues:
+            rest = max(due.amount - max(paid, 0), 0)
+            paid -= due.amount
+            for invoice_id in promise.invoice_ids:
+                part = min(rest, left[invoice_id])
+                if part:
+                    rest -= part
+                    left[invoice_id] -= part
+                    yield due.on, part, _currency(case, invoice_id)
 
 
 def _begin(
@@ -150,6 +172,11 @@ def wake_for_all(case: Case, promises: Iterable[Promise]) -> None:
 def _tolerance(case: Case) -> int:
     terms = terms_of(case, debtor_of(case))
     return 0 if terms is None else terms.procedure.plan_tolerance_days
+
+
+def _currency(case: Case, invoice_id: str) -> str:
+    invoice: state.Invoice = case.ledger.get(state.invoice_key(case.account_id, invoice_id))
+    return invoice.currency
 
 
 def _open(case: Case, invoice_id: str) -> Minor:

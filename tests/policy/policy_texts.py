@@ -130,7 +130,10 @@ _OF_A_SEGMENT = {
     ),
     "alerts": _alerts(),
     "overdue": _section(
-        max_overdue_days=_days, min_overdue_amount=_amounts, above_utilisation=_or_none(_shares)
+        max_overdue_days=_days,
+        min_overdue_amount=_amounts,
+        above_utilisation=_or_none(_shares),
+        defer_promised=_switches,
     ),
     "dunning": _section(block_from_level=_or_none(st.integers(1, 99))),
     "insurance": _section(max_extension_days=_or_none(_days)),
