@@ -614,6 +614,7 @@ class RiskSignal(Event, frozen=True, kw_only=True, gc=False):
     detail: str
     expected_on: Day | None = None
     cause_event_id: str | None = None
+    promise_id: str | None = None
 
 
 INCOMING: tuple[type[Event], ...] = (

@@ -137,6 +137,7 @@ def _follow(case: Case, promise_id: str, promise: Promise) -> None:
             severity=_SEVERITY[promise.outcome],
             detail=f"{what} {promise_id} for {named} until {format_day(last)}: {promise.outcome}",
             cause_event_id=case.cause,
+            promise_id=promise_id,
         )
     )
 

@@ -116,6 +116,7 @@ def _signal(record: Record, event: events.RiskSignal) -> Row:
         event.severity,
         event.detail,
         None if event.expected_on is None else _day(event.expected_on),
+        event.promise_id or "",
         event.cause_event_id or "",
     )
 
@@ -326,6 +327,53 @@ def _payment_failed(record: Record, event: events.PaymentFailed) -> Row:
     return _payment_event(record, event, invoice_id=event.invoice_id, reason=event.reason)
 
 
+def _promise_event(
+    record: Record,
+    event: Any,
+    *,
+    promise_id: str,
+    invoice_ids: Sequence[str] = (),
+    instalments: Sequence[events.Instalment] = (),
+) -> Row:
+    return (
+        record.offset,
+        record.timestamp,
+        account_of(record),
+        type(event).__name__,
+        event.event_id,
+        within_range(event.occurred_at),
+        event.customer_id,
+        promise_id,
+        invoice_ids,
+        [_day(one.due_on) for one in instalments],
+        [one.amount for one in instalments],
+    )
+
+
+def _promise_made(record: Record, event: events.PromiseToPayMade) -> Row:
+    return _promise_event(
+        record,
+        event,
+        promise_id=event.promise_id,
+        invoice_ids=event.invoice_ids,
+        instalments=[events.Instalment(due_on=event.promised_on, amount=event.amount)],
+    )
+
+
+def _plan_agreed(record: Record, event: events.PaymentPlanAgreed) -> Row:
+    return _promise_event(
+        record,
+        event,
+        promise_id=event.plan_id,
+        invoice_ids=event.invoice_ids,
+        instalments=event.instalments,
+    )
+
+
+def _plan_cancelled(record: Record, event: events.PaymentPlanCancelled) -> Row:
+    return _promise_event(record, event, promise_id=event.plan_id)
+
+
 _Rows = dict[type[Event], tuple[str, Callable[[Record, Any], Row]]]
 
 PUBLISHED: _Rows = {
@@ -351,6 +399,9 @@ FURTHER: _Rows = {
     events.PaymentAllocated: ("payment_events_raw", _payment_allocated),
     events.PaymentReversed: ("payment_events_raw", _payment_reversed),
     events.PaymentFailed: ("payment_events_raw", _payment_failed),
+    events.PromiseToPayMade: ("promise_events_raw", _promise_made),
+    events.PaymentPlanAgreed: ("promise_events_raw", _plan_agreed),
+    events.PaymentPlanCancelled: ("promise_events_raw", _plan_cancelled),
 }
 """Events of the journal that are also rows of a second table."""
 

@@ -76,6 +76,18 @@ TABLES: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("allocation_amounts_minor", "ints"),
         ("reason", "text"),
     ),
+    "promise_events_raw": (
+        *_POSITION,
+        ("credit_account_id", "text"),
+        ("type", "text"),
+        ("event_id", "text"),
+        ("occurred_at", "instant_us"),
+        ("customer_id", "text"),
+        ("promise_id", "text"),
+        ("invoice_ids", "texts"),
+        ("instalment_days", "ints"),
+        ("instalment_amounts_minor", "ints"),
+    ),
     "order_decisions_raw": (
         *_POSITION,
         ("event_id", "text"),
@@ -143,6 +155,7 @@ TABLES: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("severity", "text"),
         ("detail", "text"),
         ("expected_on", "day"),
+        ("promise_id", "text"),
         ("cause_event_id", "text"),
     ),
     "dunning_steps_raw": (

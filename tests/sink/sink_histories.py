@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
-from sink.sink_events import DAY, business_day, decision, exposure, invoice, payment
+from sink.sink_events import DAY, business_day, decision, exposure, invoice, payment, signal
 
 from schemas import events as ev
 from schemas.events import Event
@@ -89,6 +89,42 @@ def journals(draw: st.DrawFn) -> list[Event]:
         events.insert(draw(st.integers(0, len(events))), repeat)
     today = draw(st.integers(FIRST_DAY + 60, LAST_DAY + 20))
     return [*events, business_day(today - 1), business_day(today)]
+
+
+@st.composite
+def promises(draw: st.DrawFn) -> list[Event]:
+    """Promises and plans, cancellations, and what became of some; some told twice."""
+    events: list[Event] = []
+    for place in range(draw(st.integers(0, 6))):
+        said: dict[str, Any] = {
+            "event_id": f"r-{place}",
+            "customer_id": draw(_customers),
+            "occurred_at": draw(_instants),
+        }
+        name = draw(st.sampled_from(["R-1", "R-2"]))
+        invoice_ids = draw(st.lists(_invoice_ids, min_size=1, max_size=2, unique=True))
+        match draw(st.integers(0, 3)):
+            case 0:
+                events.append(
+                    ev.PromiseToPayMade(
+                        **said, promise_id=name, invoice_ids=invoice_ids, amount=100,
+                        promised_on=draw(_days),
+                    )
+                )  # fmt: skip
+            case 1:
+                dues = [ev.Instalment(due_on=draw(_days), amount=draw(_amounts)) for _ in range(2)]
+                events.append(
+                    ev.PaymentPlanAgreed(
+                        **said, plan_id=name, invoice_ids=invoice_ids, instalments=dues
+                    )
+                )
+            case 2:
+                events.append(ev.PaymentPlanCancelled(**said, plan_id=name))
+            case _:
+                kind = draw(st.sampled_from(["kept", "partly_kept", "broken"]))
+                events.append(signal(**said, kind=f"promise_{kind}", promise_id=name))
+    repeats = draw(st.lists(st.sampled_from(events), max_size=2)) if events else []
+    return [*events, *repeats]
 
 
 @st.composite

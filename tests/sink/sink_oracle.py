@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import TypeVar
 
 from schemas import events as ev
@@ -172,6 +173,43 @@ class Books:
             if rest := self.open_of(place, day):
                 found[place[0], invoice.currency][bucket] += rest
         return dict(found)
+
+    def promised_on(self, day: int) -> dict[tuple[str, str], int]:
+        """What is open under a promise or a plan that runs on the day."""
+        under = {
+            (made.customer_id, invoice_id)
+            for (customer, name), made in self.promises().items()
+            for invoice_id in made.invoice_ids
+            if day_of(made) <= day < self.promise_end(customer, name, day_of(made))[1]
+        }
+        found: dict[tuple[str, str], int] = defaultdict(int)
+        for place in under & self.revisions.keys():
+            found[place[0], self.latest(place).currency] += self.open_of(place, day)
+        return found
+
+    def promises(self) -> dict[tuple[str, str], ev.PromiseToPayMade | ev.PaymentPlanAgreed]:
+        """The first word on each."""
+        made: dict[tuple[str, str], ev.PromiseToPayMade | ev.PaymentPlanAgreed] = {}
+        for event in self.events:
+            match event:
+                case ev.PromiseToPayMade():
+                    made.setdefault((event.customer_id, event.promise_id), event)
+                case ev.PaymentPlanAgreed():
+                    made.setdefault((event.customer_id, event.plan_id), event)
+        return made
+
+    def promise_end(self, customer: str, name: str, made_on: int) -> tuple[str, float]:
+        """What became of it, and on which day."""
+        for told in self._all(ev.RiskSignal):
+            if (told.customer_id, told.promise_id) == (customer, name):
+                words = {"promise_partly_kept": "partly"}
+                return words.get(told.kind, told.kind.removeprefix("promise_")), day_of(told)
+        cancelled = [
+            day_of(one)
+            for one in self._all(ev.PaymentPlanCancelled)
+            if (one.customer_id, one.plan_id) == (customer, name)
+        ]
+        return ("cancelled", max(min(cancelled), made_on)) if cancelled else ("running", inf)
 
     def sales_of(self, currency: str, first: int, last: int) -> int:
         """What was billed from `first` to `last`, less credit notes and cancellations."""

@@ -15,6 +15,7 @@ TOPICS = {
     "OrderDecision": "credit.order-decisions.v1",
     "CreditLimitAlert": "credit.limit-alerts.v1",
     "ExposureChanged": "credit.exposures.v1",
+    "RiskSignal": "credit.risk-signals.v1",
 }
 STAMP = 1_700_000_000_000
 

@@ -24,8 +24,9 @@ from sink.sink_histories import (
     decisions,
     exposure_changes,
     journals,
+    promises,
 )
-from sink.sink_oracle import Books
+from sink.sink_oracle import Books, day_of
 from sink.sink_records import batches_of
 
 from agents.sink.migrations import migrate
@@ -107,11 +108,16 @@ def test_open_receivables_by_day(clickhouse: Client, journal: list[Event]) -> No
 
 
 @a_few
-@given(journals(), st.integers(FIRST_DAY, LAST_DAY))
-def test_ageing(clickhouse: Client, journal: list[Event], some_day: int) -> None:
+@given(journals(), promises(), st.integers(FIRST_DAY, LAST_DAY))
+def test_ageing(
+    clickhouse: Client, documents: list[Event], promised: list[Event], some_day: int
+) -> None:
+    journal = documents + promised
     fill(clickhouse, journal)
     books = Books(journal, SMALL_BALANCE)
-    figures = "customer_id, currency, current, days_1_30, days_31_60, days_61_90, days_over_90"
+    figures = (
+        "customer_id, currency, promised, current, days_1_30, days_31_60, days_61_90, days_over_90"
+    )
     on_that_day = EPOCH + timedelta(days=some_day)
     for source, day in (
         ("ageing", today_of(journal)),
@@ -124,9 +130,43 @@ def test_ageing(clickhouse: Client, journal: list[Event], some_day: int) -> None
             )
         }
         assert shown == {
-            (customer, currency): [major(minor, currency) for minor in buckets]
+            (customer, currency): [
+                major(minor, currency)
+                for minor in (books.promised_on(day).get((customer, currency), 0), *buckets)
+            ]
             for (customer, currency), buckets in books.ageing_on(day).items()
         }
+
+
+@a_few
+@given(promises())
+def test_promises(clickhouse: Client, journal: list[Event]) -> None:
+    fill(clickhouse, [invoice(), business_day(LAST_DAY), *journal])
+    books = Books(journal, SMALL_BALANCE)
+    columns = "customer_id, promise_id, kind, made_on, status, ended_on, amount_minor"
+    shown = rows(clickhouse, f"SELECT {columns} FROM headroom.promises")
+    expected = []
+    for (customer, name), made in books.promises().items():
+        status, ended_on = books.promise_end(customer, name, day_of(made))
+        if isinstance(made, ev.PaymentPlanAgreed):
+            kind, amount = "plan", sum(one.amount for one in made.instalments)
+        else:
+            kind, amount = "promise", made.amount
+        expected.append(
+            (
+                customer,
+                name,
+                kind,
+                day_of(made),
+                status,
+                None if status == "running" else ended_on,
+                amount,
+            )
+        )
+    assert sorted(
+        (*one[:3], number(one[3]), one[4], None if one[5] is None else number(one[5]), one[6])
+        for one in shown
+    ) == sorted(expected)
 
 
 @a_few
