@@ -393,8 +393,8 @@ class DunningStepReported(Event, frozen=True, kw_only=True, gc=False):
 
 
 class DunningStepDecided(Event, frozen=True, kw_only=True, gc=False):
-    """A person's answer to a proposed step: `decision` is `approve` or `skip`; with `channel` it is
-    to go that way.
+    """What a person decides about a step: `approve` or `skip` a proposed one; with `channel` it is
+    to go that way. `recall` one by which a claim was handed over.
     """
 
     customer_id: str
@@ -593,7 +593,8 @@ class DunningStepSettled(Event, frozen=True, kw_only=True, gc=False):
     one); `undeliverable` (no channel is left: a task for a person); `uncertain` (a person has to
     find out whether it was sent); `unsent` (it was not, and goes again); `withdrawn` (it is not to
     be sent, for what it says is no longer so); `skipped` by a person; `impossible` (no table of
-    laws says what may be asked).
+    laws says what may be asked); `recalled` (the claim is no longer with whoever it was handed over
+    to).
     """
 
     customer_id: str
@@ -605,6 +606,46 @@ class DunningStepSettled(Event, frozen=True, kw_only=True, gc=False):
     on: Day
     detail: str | None = None
     by: str | None = None
+
+
+class HandedInvoice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    invoice_id: str
+    open_before: Minor
+    open_after: Minor
+
+
+class HandoverChanged(Event, frozen=True, kw_only=True, gc=False):
+    """Something has changed for whoever a claim was handed over to: `kind` is `amounts` (what is
+    open of its invoices is another amount, since somebody paid, or a payment was taken back) or
+    `recalled` (it is no longer theirs).
+    """
+
+    customer_id: str
+    step_id: str
+    channel: str
+    kind: str
+    currency: str
+    invoices: list[HandedInvoice]
+    on: Day
+    by: str | None = None
+    reason: str | None = None
+    cause_event_id: str | None = None
+
+
+class LetterWritten(Event, frozen=True, kw_only=True, gc=False):
+    """The words of a letter that is about to leave, as they stand in it. Whether it left is told by
+    the step's `DunningStepSettled`. One that is tried again has the same id.
+    """
+
+    customer_id: str
+    step_id: str
+    attempt: int
+    channel: str
+    to: str
+    language: str
+    subject: str
+    text: str
+    html: str
 
 
 class RiskSignal(Event, frozen=True, kw_only=True, gc=False):
@@ -676,6 +717,8 @@ OUTGOING: tuple[type[Event], ...] = (
     GroupExposureChanged,
     DunningStep,
     DunningStepSettled,
+    HandoverChanged,
+    LetterWritten,
     RiskSignal,
 )
 """All that Headroom publishes."""

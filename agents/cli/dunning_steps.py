@@ -289,7 +289,8 @@ def approve(
     by: _By,
     reason: _Reason,
     channel: Annotated[
-        str | None, typer.Option(help="Have it go this way: email, sms, letter, phone, agency.")
+        str | None,
+        typer.Option(help="Have it go this way: email, sms, letter, phone, agency, legal."),
     ] = None,
 ) -> None:
     """Have a proposed step go out with the next run in which a message may."""

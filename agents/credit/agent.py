@@ -39,6 +39,7 @@ from schemas.events import (
     DunningStep,
     DunningStepSettled,
     Event,
+    HandoverChanged,
     OrderDecision,
     RiskSignal,
 )
@@ -194,7 +195,7 @@ class CreditDesk:
                     if not effect.proposed:
                         self._dunned[str(effect.level), effect.channel] += 1
                     batch.publish(self._outgoing(effect, effect.customer_id))
-                case RiskSignal() | DunningStepSettled():
+                case RiskSignal() | DunningStepSettled() | HandoverChanged():
                     batch.publish(self._outgoing(effect, effect.customer_id))
                 case Refusal():
                     refused = record

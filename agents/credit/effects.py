@@ -13,6 +13,7 @@ from schemas.events import (
     DunningStep,
     DunningStepSettled,
     Event,
+    HandoverChanged,
     Minor,
     OrderDecision,
     RiskSignal,
@@ -87,5 +88,6 @@ Effect: TypeAlias = (
     | Forward
     | DunningStep
     | DunningStepSettled
+    | HandoverChanged
     | Continuation
 )

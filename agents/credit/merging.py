@@ -17,7 +17,7 @@ from agents.core.ledger import Ledger
 from agents.credit import state
 from agents.credit.case import Case
 from agents.credit.named_documents import FIELD_OF_LIST, KIND_OF_FIELD
-from agents.dunning.absorbing import absorb_followed, absorb_message, absorb_promise
+from agents.dunning.absorbing import absorb_followed, absorb_handed, absorb_message, absorb_promise
 from schemas.events import AccountMoved, Event
 
 
@@ -56,6 +56,8 @@ def absorb(case: Case, event: AccountMoved) -> None:
             absorb_message(case, own_id, value, invoice_here)
         elif kind == "z":
             absorb_followed(case, other, own_id, value, invoice_here, payment_here)
+        elif kind == "y":
+            absorb_handed(case, value, invoice_here)
 
 
 def absorbed_with(event: AccountMoved) -> list[str]:

@@ -42,6 +42,7 @@ from agents.credit.looks import look_at, look_at_valued
 from agents.credit.settlement import settle
 from agents.credit.today import day_of, today_of
 from agents.dunning import following, outcomes, promises, second_chance
+from agents.dunning.handovers import follow_handed
 from agents.dunning.messages import review
 from schemas import events
 from schemas.dates import MICROSECONDS_PER_DAY
@@ -167,6 +168,8 @@ def _apply(
             followed_by(case, event)
         if case.account.messages:
             review(case, case.at)
+        if case.account.handed:
+            follow_handed(case)
         settle(case)
     except Exception as error:
         raise parking.AccountFailedError(account_id, event, error) from error

@@ -182,6 +182,8 @@ class Account(Record):
     """Dunning steps under way."""
     promises: int = 0
     """Promises and payment plans that run."""
+    handed: int = 0
+    """Invoices that were handed over."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless a standing limit was decided on

@@ -11,8 +11,8 @@ from agents.dunning import records
 from agents.dunning.agenda import look_on
 from agents.dunning.messages import tell
 from agents.dunning.promises import wake_for_all
-from agents.dunning.records import UNDER_WAY, WITHDRAWN, Followed, Message, Promise
-from agents.dunning.terms import put_followed
+from agents.dunning.records import UNDER_WAY, WITHDRAWN, Debtor, Followed, Message, Promise
+from agents.dunning.terms import debtor_of, put_debtor, put_followed
 
 Rename = Callable[[str], str]
 """From a document's id to the one that it has here."""
@@ -32,6 +32,18 @@ def absorb_followed(
     followed.promises = [_promise_here(case, other, one) for one in followed.promises]
     put_followed(case, rename(invoice_id), followed)
     look_on(case, case.today + 1)
+
+
+def absorb_handed(case: Case, debtor: Debtor, rename: Rename) -> None:
+    """What was handed over stays so. Invoices have come before."""
+    if not debtor.handed:
+        return
+    here = debtor_of(case)
+    for one in debtor.handed:
+        one.invoice_id = rename(one.invoice_id)
+    here.handed += debtor.handed
+    case.account.handed = len(here.handed)
+    put_debtor(case, here)
 
 
 def absorb_message(case: Case, step_id: str, message: Message, rename: Rename) -> None:

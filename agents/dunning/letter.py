@@ -9,7 +9,7 @@ import msgspec
 from agents.core.policy import in_minor
 from agents.credit.case import Case, outgoing_id
 from agents.dunning.law import CostLaw, Law, costs, interest
-from agents.dunning.procedure import Procedure, Step
+from agents.dunning.procedure import HANDOVERS, Procedure, Step
 from agents.dunning.records import PROPOSED, Item, Message
 from agents.dunning.terms import Terms, followed_of
 from schemas.events import Day, DunnedInvoice, DunningStep, Instant, Minor
@@ -67,7 +67,7 @@ def grouped(ready: list[Ready]) -> Iterator[Chosen]:
 
 
 def _goes_alone(step: Step) -> bool:
-    return step.notice or step.proposed or step.days < 0 or "agency" in step.channels
+    return step.notice or step.proposed or step.days < 0 or bool({*HANDOVERS} & {*step.channels})
 
 
 def language_of(terms: Terms) -> str:

@@ -15,6 +15,7 @@ from agents.credit import state
 from agents.credit.case import Case, outgoing_id
 from agents.dunning import records
 from agents.dunning.agenda import look_on
+from agents.dunning.handovers import handed_over
 from agents.dunning.law import LawMissingError
 from agents.dunning.letter import compose, step_of
 from agents.dunning.procedure import Step
@@ -205,6 +206,7 @@ def sent(case: Case, debtor: Debtor, step_id: str, message: Message, on: Day) ->
         debtor.reminded_on = max(on, debtor.reminded_on or on)
     debtor.attempted_on = max(on, debtor.attempted_on or on)
     take(case, step_id, message, on, message.channel)
+    handed_over(case, debtor, step_id, message)
     message.state = SENT
     _end(case, debtor, step_id, message)
     look_on(case, case.today + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents.credit.case import Case
 from agents.dunning import messages, records
 from agents.dunning.agenda import look_on
+from agents.dunning.handovers import recall
 from agents.dunning.messages import message_of
 from agents.dunning.records import CLOSED, ISSUED, PROPOSED, QUEUED, SENT, WITHDRAWN, Message
 from agents.dunning.terms import debtor_of, put_debtor
@@ -55,7 +56,10 @@ def step_reported(case: Case, event: DunningStepReported) -> None:
 
 
 def step_decided(case: Case, event: DunningStepDecided) -> None:
-    """Queue a proposed step, or pass it over."""
+    """Queue a proposed step, or pass it over; or take back what a step handed over."""
+    if event.decision == "recall":
+        recall(case, event)
+        return
     message = _known(case, event)
     if message is None:
         return

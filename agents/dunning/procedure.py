@@ -17,8 +17,14 @@ from schemas.events import Day
 
 ALWAYS: Day = -(2**31)
 """The day from which a procedure holds that does not say since when."""
-Channel: TypeAlias = Literal["email", "sms", "letter", "phone", "agency"]
-"""`phone` is a task for a person, `agency` hands the account over."""
+Channel: TypeAlias = Literal["email", "sms", "letter", "phone", "agency", "legal"]
+"""`phone` is a task for a person; `agency` and `legal` hand the claim over, to a collection agency
+or to a legal department of one's own.
+"""
+HANDOVERS = ("agency", "legal")
+"""Channels by which somebody else takes the claim over."""
+TO_NOBODY = ("phone", *HANDOVERS)
+"""Channels on which nothing is written to the customer."""
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from agents.dunning.law import Kind
-from agents.dunning.procedure import ALWAYS, Channel, Procedure, ProcedureBook, Step
+from agents.dunning.procedure import ALWAYS, HANDOVERS, Channel, Procedure, ProcedureBook, Step
 from schemas.dates import day_of
 
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?")
@@ -108,8 +108,8 @@ def _faults(read: _Procedure) -> Iterator[str]:
             yield f"steps.{level}.days: not later than the step before ({before.days})"
         if before.blocks_orders and not step.blocks_orders:
             yield f"steps.{level}.blocks_orders: the step before blocks already"
-        if "agency" in before.channels:
-            yield f"steps.{level}: nothing follows the handover to an agency"
+        if set(HANDOVERS) & set(before.channels):
+            yield f"steps.{level}: nothing follows a handover"
     noticed = False
     for level, step in steps:
         if step.notice and step.costs:

@@ -74,8 +74,8 @@ def to_come(case: Case) -> Iterator[tuple[Day, Minor, str]]:
         if promise.outcome:
             continue
         for invoice_id in promise.invoice_ids:
-            left.setdefault(invoice_id, _open(case, invoice_id))
-        paid = promise.owed - sum(_open(case, one) for one in promise.invoice_ids)
+            left.setdefault(invoice_id, open_of(case, invoice_id))
+        paid = promise.owed - sum(open_of(case, one) for one in promise.invoice_ids)
         for due in promise.dues:
             rest = max(due.amount - max(paid, 0), 0)
             paid -= due.amount
@@ -102,7 +102,7 @@ def _begin(
         if known.dues and (known.invoice_ids, known.dues) != (invoice_ids, dues):
             case.refuse("document_conflict", field, f"{promise_id} is known with other content")
         return
-    promise = Promise(invoice_ids, dues, sum(_open(case, one) for one in invoice_ids), plan=plan)
+    promise = Promise(invoice_ids, dues, sum(open_of(case, one) for one in invoice_ids), plan=plan)
     case.account.promises += 1
     for invoice_id in invoice_ids:
         followed = followed_of(case, invoice_id)
@@ -114,7 +114,7 @@ def _begin(
 
 def _follow(case: Case, promise_id: str, promise: Promise) -> None:
     today, tolerance = case.today, _tolerance(case)
-    paid = promise.owed - sum(_open(case, one) for one in promise.invoice_ids)
+    paid = promise.owed - sum(open_of(case, one) for one in promise.invoice_ids)
     asked = sum(one.amount for one in promise.dues if one.on + tolerance < today)
     last = max((one.on for one in promise.dues), default=today)
     if paid < asked:
@@ -180,7 +180,8 @@ def _currency(case: Case, invoice_id: str) -> str:
     return invoice.currency
 
 
-def _open(case: Case, invoice_id: str) -> Minor:
+def open_of(case: Case, invoice_id: str) -> Minor:
+    """What is left unpaid of an invoice, disputed or not; 0 for one that is not known."""
     invoice: state.Invoice | None = case.ledger.get(state.invoice_key(case.account_id, invoice_id))
     if invoice is None or not invoice.known:
         return 0

@@ -29,6 +29,21 @@ CLOSED = "closed"
 UNDER_WAY = (PROPOSED, QUEUED, ISSUED)
 
 
+class Handed(Record):
+    """An invoice that somebody else collects: with which step it was handed over, how far it had
+    come, and what they were told last that is open of it.
+    """
+
+    invoice_id: str
+    step_id: str
+    attempt: int
+    level: int
+    procedure: str
+    channel: str
+    currency: str
+    open: Minor
+
+
 class Debtor(Record):
     """Who is dunned, how to reach them, and what is under way."""
 
@@ -54,6 +69,8 @@ class Debtor(Record):
     """Steps that are proposed, queued or issued, the first one first."""
     unreachable: bool = False
     """No channel works; until other contacts come, or somebody resumes dunning."""
+    handed: list[Handed] = []
+    """Invoices that were handed over."""
 
     def is_paused(self, today: Day) -> bool:
         return self.paused and (self.paused_until is None or today <= self.paused_until)

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from agents.core.ledger import Ledger
 from agents.core.policy import PolicyBook
 from agents.credit import state
+from agents.dunning.procedure import TO_NOBODY
 from agents.simulate import Simulation, business_day
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import Day, DunningStep, DunningStepReported
-
-_BY_PEOPLE = ("phone", "agency")
 
 
 class PastDayError(ValueError):
@@ -41,7 +40,7 @@ def rehearse(ledger: Ledger, policies: PolicyBook, until: Day) -> Iterator[Dunni
 
 def goes_by_itself(step: DunningStep) -> bool:
     """Whether no person has to approve it or to do it."""
-    return not step.proposed and step.channel not in _BY_PEOPLE
+    return not step.proposed and step.channel not in TO_NOBODY
 
 
 def arrived(step: DunningStep) -> DunningStepReported:

@@ -22,9 +22,12 @@ def payment_failed(case: Case, event: PaymentFailed) -> None:
     invoice: state.Invoice | None = case.ledger.get(
         state.invoice_key(case.account_id, event.invoice_id)
     )
-    terms = terms_of(case, debtor_of(case))
+    debtor = debtor_of(case)
+    terms = terms_of(case, debtor)
     if invoice is None or terms is None or not invoice.booked_due or not _may(case, terms):
         return
+    if any(one.invoice_id == event.invoice_id for one in debtor.handed):
+        return  # somebody else writes about it
     followed = followed_of(case, event.invoice_id)
     if followed.second_chances >= _AT_MOST or followed.under_way:
         return

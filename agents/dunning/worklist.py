@@ -14,7 +14,7 @@ from agents.dunning.records import Debtor, Message
 from schemas.events import Day, Minor
 
 Task = Literal["approve", "call", "hand over", "find out", "find a contact", "none"]
-_OF_CHANNEL: dict[str, Task] = {"phone": "call", "agency": "hand over"}
+_OF_CHANNEL: dict[str, Task] = {"phone": "call", "agency": "hand over", "legal": "hand over"}
 
 
 class OpenStep(msgspec.Struct, frozen=True):

@@ -28,9 +28,9 @@ LAST_DAY = parse_day("2200-12-31")
 
 KINDS_OF_CUSTOMER = frozenset({"b2b", "b2c"})
 OUTCOMES = frozenset({"upheld", "partly", "rejected"})
-CHANNELS = frozenset({"email", "sms", "letter", "phone", "agency"})
+CHANNELS = frozenset({"email", "sms", "letter", "phone", "agency", "legal"})
 RESULTS = frozenset({"sent", "bounced", "failed", "late", "uncertain", "unsent"})
-ANSWERS = frozenset({"approve", "skip"})
+ANSWERS = frozenset({"approve", "skip", "recall"})
 
 # Who or what: named, so it must be there and be printable. Free text (`reason`, `name`) need not.
 _NAMES = frozenset({"by", "confirmed_by", "role", "feed", "provider"})

@@ -11,13 +11,11 @@ from typing import Any
 
 import msgspec
 
-from agents.dunning.procedure import ProcedureBook
+from agents.dunning.procedure import TO_NOBODY, ProcedureBook
 from agents.notify.rendering import LANGUAGES, Text, Texts
 from streams.errors import ConfigurationError
 
 _SHIPPED = files("agents.notify") / "texts"
-_TO_NOBODY = {"phone", "agency"}
-"""Channels on which no letter goes to the customer."""
 
 
 class _Text(msgspec.Struct, forbid_unknown_fields=True):
@@ -108,7 +106,7 @@ def _missing(texts: Texts, procedures: ProcedureBook) -> Iterable[str]:
         step.template
         for procedure in procedures.procedures
         for step in procedure.steps
-        if not set(step.channels) <= _TO_NOBODY
+        if not set(step.channels) <= set(TO_NOBODY)
     }
     for template in sorted(named):
         for language in LANGUAGES:

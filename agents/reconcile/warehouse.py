@@ -31,7 +31,11 @@ TABLES = {
     topic_of("OrderDecision"): (("order_decisions_raw",), "customer_id"),
     topic_of("CreditLimitAlert"): (("limit_alerts_raw",), "customer_id"),
     topic_of("RiskSignal"): (("risk_signals_raw",), "customer_id"),
-    topic_of("DunningStep"): (("dunning_steps_raw", "dunning_outcomes_raw"), "customer_id"),
+    topic_of("DunningStep"): (
+        ("dunning_steps_raw", "dunning_outcomes_raw", "handover_changes_raw"),
+        "customer_id",
+    ),
+    topic_of("LetterWritten"): (("letters_raw",), "customer_id"),
     _FIGURES: (("exposures_raw",), "customer_id"),
 }
 """Of each topic its tables, and the column that holds the record's key."""

@@ -37,6 +37,7 @@ SOURCES = (
     topic_of("ExposureChanged"),
     topic_of("RiskSignal"),
     topic_of("DunningStep"),
+    topic_of("LetterWritten"),
     DEAD_LETTERS,
 )
 _LOOK_SECONDS = 0.1

@@ -167,6 +167,46 @@ def _dunning_outcome(record: Record, event: events.DunningStepSettled) -> Row:
     )
 
 
+def _handover_changed(record: Record, event: events.HandoverChanged) -> Row:
+    return (
+        record.offset,
+        record.timestamp,
+        event.event_id,
+        within_range(event.occurred_at),
+        event.customer_id,
+        event.step_id,
+        event.channel,
+        event.kind,
+        event.currency,
+        _exponent(event.currency),
+        [one.invoice_id for one in event.invoices],
+        [one.open_before for one in event.invoices],
+        [one.open_after for one in event.invoices],
+        _day(event.on),
+        event.by,
+        event.reason,
+        event.cause_event_id or "",
+    )
+
+
+def _letter(record: Record, event: events.LetterWritten) -> Row:
+    return (
+        record.offset,
+        record.timestamp,
+        event.event_id,
+        within_range(event.occurred_at),
+        event.customer_id,
+        event.step_id,
+        event.attempt,
+        event.channel,
+        event.to,
+        event.language,
+        event.subject,
+        event.text,
+        event.html,
+    )
+
+
 def _business_day(record: Record, event: events.BusinessDayStarted) -> Row:
     return (record.offset, record.timestamp, event.event_id, _day(event.date))
 
@@ -383,6 +423,8 @@ PUBLISHED: _Rows = {
     events.RiskSignal: ("risk_signals_raw", _signal),
     events.DunningStep: ("dunning_steps_raw", _dunning_step),
     events.DunningStepSettled: ("dunning_outcomes_raw", _dunning_outcome),
+    events.HandoverChanged: ("handover_changes_raw", _handover_changed),
+    events.LetterWritten: ("letters_raw", _letter),
 }
 """Events with a table of their own. All others are rows of the journal."""
 

@@ -28,6 +28,7 @@ _CONTRACT = {
     "credit.exposures.v1": (-1, "compact", "FULL_TRANSITIVE"),
     "credit.group-exposures.v1": (-1, "compact", "FULL_TRANSITIVE"),
     "credit.dunning-steps.v1": (365 * _DAY, "delete", "FULL_TRANSITIVE"),
+    "credit.letters.v1": (2557 * _DAY, "delete", "FULL_TRANSITIVE"),
     "credit.risk-signals.v1": (365 * _DAY, "delete", "FULL_TRANSITIVE"),
     "credit.dead-letters.v1": (30 * _DAY, "delete", "NONE"),
     "headroom-credit-changelog": (-1, "compact", "NONE"),
@@ -71,7 +72,7 @@ def test_every_topic_of_events_has_some() -> None:
     for topic in (*INPUT_TOPICS, *OUTPUT_TOPICS):
         assert list(catalogue.types_in(topic)), topic
     assert len(INPUT_TOPICS) == 7
-    assert len(OUTPUT_TOPICS) == 6
+    assert len(OUTPUT_TOPICS) == 7
 
 
 @pytest.mark.parametrize("name", sorted(events.BY_NAME))

@@ -91,8 +91,8 @@ def test_steps_are_levels_from_one() -> None:
         (
             one(step(1), step(2).replace('"email"', '"fax"')),
             (
-                "p.toml: steps.2.channels.1: Input should be 'email', 'sms', 'letter', 'phone' or "
-                "'agency'"
+                "p.toml: steps.2.channels.1: Input should be 'email', 'sms', 'letter', 'phone', "
+                "'agency' or 'legal'"
             ),
         ),
         (
@@ -114,7 +114,7 @@ def test_steps_are_levels_from_one() -> None:
         ),
         (
             one(step(1).replace("email", "agency"), step(9)),
-            "p.toml: steps.2: nothing follows the handover to an agency",
+            "p.toml: steps.2: nothing follows a handover",
         ),
         (
             one(step(-1, "interest = true")),

@@ -200,3 +200,24 @@ def test_reminders_keep_seven_days_between_and_go_on_working_days(seed: int, lat
         if outcome is not None and outcome.outcome == "sent" and outcome.attempt == step.attempt:
             assert day >= last.get(step.customer_id, 0) + 7
             last[step.customer_id] = outcome.on
+
+
+@SEEDS
+def test_whoever_a_claim_was_handed_over_to_knows_what_is_open(seed: int, lateness: int) -> None:
+    book, told = Bookkeeper(), dict[str, Minor]()
+    changes = 0
+    for event in year(seed, lateness).course:
+        if not isinstance(event, ev.OUTGOING):  # all that followed from the last one was said
+            assert told == {invoice_id: book.open[invoice_id] for invoice_id in told}
+        book.follow(event)
+        match event:
+            case DunningStepSettled(outcome="sent", channel="agency"):
+                for one in book.steps[event.step_id].invoices:
+                    told[one.invoice_id] = one.open_amount
+            case ev.HandoverChanged():
+                for invoice in event.invoices:
+                    assert told[invoice.invoice_id] == invoice.open_before
+                    told[invoice.invoice_id] = invoice.open_after
+                    changes += 1
+    if lateness > 1:
+        assert changes > 0

@@ -128,6 +128,37 @@ def outcome(event_id: str = "u-1", **fields: Any) -> ev.DunningStepSettled:
     return ev.DunningStepSettled(event_id=event_id, **(said | fields))
 
 
+def handover_changed(event_id: str = "h-1", **fields: Any) -> ev.HandoverChanged:
+    said: dict[str, Any] = {
+        "occurred_at": 19_010 * DAY,
+        "customer_id": "C-1",
+        "step_id": "C-1/2022-01-08/1",
+        "channel": "agency",
+        "kind": "amounts",
+        "currency": "EUR",
+        "invoices": [ev.HandedInvoice(invoice_id="I-1", open_before=10_000, open_after=4_000)],
+        "on": 19_010,
+        "cause_event_id": "e-9",
+    }
+    return ev.HandoverChanged(event_id=event_id, **(said | fields))
+
+
+def letter(event_id: str = "l-1", **fields: Any) -> ev.LetterWritten:
+    said: dict[str, Any] = {
+        "occurred_at": 19_000 * DAY,
+        "customer_id": "C-1",
+        "step_id": "C-1/2022-01-08/1",
+        "attempt": 1,
+        "channel": "email",
+        "to": "ap@bakker.example",
+        "language": "nl",
+        "subject": "Herinnering",
+        "text": "Geachte heer, mevrouw",
+        "html": "<p>Geachte heer, mevrouw</p>",
+    }
+    return ev.LetterWritten(event_id=event_id, **(said | fields))
+
+
 def exposure(event_id: str = "x-1", **fields: Any) -> ev.ExposureChanged:
     said: dict[str, Any] = {
         "occurred_at": 19_000 * DAY,

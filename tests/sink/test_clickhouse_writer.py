@@ -18,7 +18,9 @@ from sink.sink_events import (
     business_day,
     decision,
     exposure,
+    handover_changed,
     invoice,
+    letter,
     outcome,
     payment,
     signal,
@@ -97,10 +99,19 @@ def test_an_event_published_again_at_another_offset_counts_once_and_the_first_st
         ("risk_signals", signal()),
         ("dunning_steps", step()),
         ("dunning_outcomes", outcome()),
+        ("handover_changes", handover_changed()),
     ):
         for offset in (7, 3, 12):
             writer_to(tables).write(batch_of("credit.any.v1", 0, [record(event, offset)]))
         assert one(tables, f"SELECT offset FROM headroom.{table}") == {"offset": 3}
+
+
+def test_of_a_letter_that_was_tried_again_the_last_stays(tables: Client) -> None:
+    for offset, text in ((7, "the second"), (3, "the first"), (12, "the one that left")):
+        written = record(letter(text=text), offset)
+        writer_to(tables).write(batch_of("credit.letters.v1", 0, [written]))
+    found = one(tables, "SELECT offset, text FROM headroom.letters")
+    assert found == {"offset": 12, "text": "the one that left"}
 
 
 def test_an_input_event_told_again_counts_once_in_journal_invoices_and_payments(

@@ -10,7 +10,9 @@ from sink.sink_events import (
     business_day,
     decision,
     exposure,
+    handover_changed,
     invoice,
+    letter,
     outcome,
     payment,
     signal,
@@ -54,6 +56,8 @@ def test_a_decision_becomes_one_row_with_the_digits_of_both_currencies() -> None
         (signal(), "risk_signals_raw"),
         (step(), "dunning_steps_raw"),
         (outcome(), "dunning_outcomes_raw"),
+        (handover_changed(), "handover_changes_raw"),
+        (letter(), "letters_raw"),
     ],
 )
 def test_what_is_published_is_no_row_of_the_journal(event: Event, table: str) -> None:

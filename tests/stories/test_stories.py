@@ -35,6 +35,7 @@ from schemas.events import (
     Event,
     ExposureChanged,
     GroupExposureChanged,
+    HandoverChanged,
     OrderDecision,
     RiskSignal,
 )
@@ -335,13 +336,21 @@ def _word(effect: Event | Refusal | BadLine) -> str:
             ]
         case DunningStepSettled():
             words = [format_day(effect.on), effect.outcome, str(effect.level), effect.channel]
+        case HandoverChanged():
+            words = [format_day(effect.on), effect.kind, effect.channel]
+            words += [one.invoice_id for one in effect.invoices]
         case _:
             raise AssertionError(f"{type(effect).__name__} went out")
     return " ".join([*_whose(effect), *words])
 
 
 def _whose(
-    effect: OrderDecision | CreditLimitAlert | RiskSignal | DunningStep | DunningStepSettled,
+    effect: OrderDecision
+    | CreditLimitAlert
+    | RiskSignal
+    | DunningStep
+    | DunningStepSettled
+    | HandoverChanged,
 ) -> list[str]:
     if isinstance(effect, CreditLimitAlert) and effect.group_id is not None:
         return ["group", effect.group_id]
