@@ -146,6 +146,18 @@ class Settings(BaseSettings):
     print_webhook_url: SecretStr | None = _setting(
         None, "Service that letters on paper are given to"
     )
+    agency_url: SecretStr | None = _setting(
+        None,
+        "Where claims go that an agency is to collect: file:///dir, sftp://user@host/dir, https://...",
+    )
+    legal_url: SecretStr | None = _setting(None, "The same for a legal department of your own")
+    sftp_known_hosts: Path | None = _setting(
+        None,
+        "Keys by which servers are known to which claims go; without it those of the user's SSH",
+    )
+    sftp_key: Path | None = _setting(
+        None, "Private key for those servers; without it those of the user's SSH"
+    )
     laws_dir: Path | None = _setting(
         None, "Directory of tables of laws (TOML) that stand in for the shipped ones or add to them"
     )

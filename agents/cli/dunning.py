@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from agents.cli import dunning_steps
-from agents.cli.claims import json_of, print_claim
+from agents.cli import dunning_claims, dunning_preview, dunning_steps
+from agents.cli.claims import print_claim
 from agents.dunning.claim import LateInvoice, SentNotice, claim
+from agents.dunning.claim_shown import json_of
 from agents.dunning.law import Kind, LawMissingError
 from agents.dunning.procedure import Procedure, Step
 from agents.dunning.timetable import timetable
@@ -41,11 +42,13 @@ def dunning() -> None:
     """What the law lets ask of somebody who pays late, and the steps that are taken."""
 
 
-app.command("preview")(dunning_steps.preview)
-app.command("explain")(dunning_steps.explain)
+app.command("preview")(dunning_preview.preview)
+app.command("explain")(dunning_claims.explain)
+app.command("dossier")(dunning_claims.dossier)
 app.command("list")(dunning_steps.list_)
 app.command("approve")(dunning_steps.approve)
 app.command("skip")(dunning_steps.skip)
+app.command("recall")(dunning_steps.recall)
 app.command("report")(dunning_steps.report)
 
 

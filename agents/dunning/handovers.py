@@ -39,6 +39,7 @@ def handed_over(case: Case, debtor: Debtor, step_id: str, message: Message) -> N
                 message.channel,
                 message.currency,
                 item.amount,
+                case.today,
             )
         )
     case.account.handed = len(debtor.handed)

@@ -42,6 +42,7 @@ class Handed(Record):
     channel: str
     currency: str
     open: Minor
+    on: Day
 
 
 class Debtor(Record):

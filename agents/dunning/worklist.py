@@ -17,6 +17,10 @@ Task = Literal["approve", "call", "hand over", "find out", "find a contact", "no
 _OF_CHANNEL: dict[str, Task] = {"phone": "call", "agency": "hand over", "legal": "hand over"}
 
 
+HANDED_OVER = "handed over"
+"""State of a step by which somebody else has the claim."""
+
+
 class OpenStep(msgspec.Struct, frozen=True):
     """A step that is under way.
 
@@ -24,7 +28,7 @@ class OpenStep(msgspec.Struct, frozen=True):
         task: what a person has to do: approve it, call, hand the claim over, find out whether it
             was sent, or find out how the customer can be reached, for which there is no step;
             `none` while it is on its way, or goes as soon as a message may.
-        state: `proposed`, `queued` or `issued`.
+        state: `proposed`, `queued` or `issued`; `handed over` when somebody else collects it.
         amount: what is open of its invoices, in minor units of `currency`.
         since: the day on which it was proposed or issued.
     """
@@ -45,7 +49,7 @@ class OpenStep(msgspec.Struct, frozen=True):
 
 
 def open_steps(ledger: Ledger) -> Iterator[OpenStep]:
-    """All of them, by customer, and after those a customer whom nothing reaches."""
+    """All of them by customer, what was handed over, and a customer whom nothing reaches."""
     for account_id in state.accounts(ledger):
         debtor: Debtor | None = ledger.get(records.debtor_key(account_id))
         if debtor is None:
@@ -54,6 +58,8 @@ def open_steps(ledger: Ledger) -> Iterator[OpenStep]:
             message: Message | None = ledger.get(records.message_key(account_id, step_id))
             if message is not None:
                 yield _open(account_id, debtor, step_id, message)
+        for step_id in dict.fromkeys(one.step_id for one in debtor.handed):
+            yield _handed(account_id, debtor, step_id)
         if debtor.unreachable:
             yield OpenStep(
                 account_id, debtor.name or "", "find a contact", "", 0, "", 0, "", "", [], 0, "",
@@ -76,6 +82,26 @@ def _open(account_id: str, debtor: Debtor, step_id: str, message: Message) -> Op
         amount=sum(item.amount for item in message.items),
         currency=message.currency,
         since=message.issued_on,
+    )
+
+
+def _handed(account_id: str, debtor: Debtor, step_id: str) -> OpenStep:
+    of_step = [one for one in debtor.handed if one.step_id == step_id]
+    first = of_step[0]
+    return OpenStep(
+        customer_id=account_id,
+        name=debtor.name or "",
+        task="none",
+        step_id=step_id,
+        attempt=first.attempt,
+        state=HANDED_OVER,
+        level=max(one.level for one in of_step),
+        template="",
+        channel=first.channel,
+        invoice_ids=[one.invoice_id for one in of_step],
+        amount=sum(one.open for one in of_step),
+        currency=first.currency,
+        since=first.on,
     )
 
 

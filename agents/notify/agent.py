@@ -18,17 +18,19 @@ from zoneinfo import ZoneInfo
 import msgspec
 from faust.types import TP
 
+from agents.dunning.procedure import HANDOVERS
+from agents.handover.carrier import HandoverCarrier, archive_by_itself, handover_targets
 from agents.notify.carriers import Carrier
 from agents.notify.creditor import creditor_of
 from agents.notify.mail import MailCarrier, mail_server
-from agents.notify.outbox import CARRIED, Known
+from agents.notify.outbox import LETTERS, Known
 from agents.notify.partition import NotifyPartition, Office
 from agents.notify.texts_file import load_texts
 from agents.notify.webhook import WebhookCarrier
 from agents.procedure_files import load_procedures
 from schemas.catalogue import NOTIFY_CHANGELOG, internal_topic, topic_of
 from schemas.dates import day_of
-from schemas.events import DunningStepReported
+from schemas.events import DunningStepReported, LetterWritten
 from streams.app import Member, Wiring, batch_topic, build_app, member_on, open_transactions
 from streams.cloud_events import headers_of
 from streams.codec import Codec
@@ -51,7 +53,15 @@ _LOOK_SECONDS = 0.1
 
 def has_carriers(settings: Settings) -> bool:
     """Whether anything can be sent."""
-    return any((settings.smtp_url, settings.sms_webhook_url, settings.print_webhook_url))
+    return any(
+        (
+            settings.smtp_url,
+            settings.sms_webhook_url,
+            settings.print_webhook_url,
+            settings.agency_url,
+            settings.legal_url,
+        )
+    )
 
 
 def notify(wiring: Wiring, codec: Codec) -> Member:
@@ -105,7 +115,7 @@ def notify(wiring: Wiring, codec: Codec) -> Member:
 
     def show() -> None:
         ours = [one for one in lane.partitions if isinstance(one, NotifyPartition)]
-        for channel in CARRIED:
+        for channel in (*LETTERS, *HANDOVERS):
             waiting = sum(one.waiting[channel] for one in ours)
             wiring.metrics.letters_waiting.labels(channel).set(waiting)
             away = any(channel in one.away for one in ours)
@@ -124,11 +134,16 @@ def _office(wiring: Wiring, codec: Codec) -> Office:
     settings = wiring.settings
     zone = ZoneInfo(settings.time_zone)
     headers = headers_of("notify")
-    topic = topic_of("DunningStepReported")
+    topic, letters_topic = topic_of("DunningStepReported"), topic_of("LetterWritten")
     letters = wiring.metrics.letters
 
     def report(event: DunningStepReported) -> Outgoing:
         return Outgoing(topic, event.customer_id.encode(), codec.encode(event), headers(event))
+
+    def keep(letter: LetterWritten) -> Outgoing:
+        return Outgoing(
+            letters_topic, letter.customer_id.encode(), codec.encode(letter), headers(letter)
+        )
 
     def refuse(record: Record, fault: InvalidMessage) -> Outgoing:
         wiring.metrics.dead_letters.labels(fault.reason).inc()
@@ -138,6 +153,7 @@ def _office(wiring: Wiring, codec: Codec) -> Office:
         carriers=_carriers(settings),
         decode=codec.decode,
         report=report,
+        keep=keep,
         refuse=refuse,
         today=lambda: day_of(datetime.now(zone).date()),
         mark=f"{socket.gethostname()}-{uuid4().hex[:8]}",
@@ -150,7 +166,8 @@ def _carriers(settings: Settings) -> Callable[[], Mapping[str, Carrier]]:
     """What makes the carriers that the settings name, by channel."""
     if not has_carriers(settings):
         raise ConfigurationError(
-            "letters need HEADROOM_SMTP_URL, HEADROOM_SMS_WEBHOOK_URL or HEADROOM_PRINT_WEBHOOK_URL"
+            "letters need HEADROOM_SMTP_URL, HEADROOM_SMS_WEBHOOK_URL or "
+            "HEADROOM_PRINT_WEBHOOK_URL, handovers HEADROOM_AGENCY_URL or HEADROOM_LEGAL_URL"
         )
     creditor = creditor_of(settings)
     texts = load_texts(settings.texts_dir, load_procedures(settings.procedures_dir))
@@ -171,6 +188,8 @@ def _carriers(settings: Settings) -> Callable[[], Mapping[str, Carrier]]:
             "HEADROOM_PRINT_WEBHOOK_URL", settings.print_webhook_url.get_secret_value()
         )
         makers["letter"] = lambda: WebhookCarrier(paper, on_paper, on_paper=True)
+    for channel, target in handover_targets(settings).items():
+        makers[channel] = partial(HandoverCarrier, target, partial(archive_by_itself, settings))
     return lambda: {channel: make() for channel, make in makers.items()}
 
 

@@ -7,9 +7,12 @@ to leave: `begin` does all that can still be taken back, `finish` what cannot.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from schemas.events import DunningStep
+from schemas.events import DunningStep, HandoverChanged
+
+Errand: TypeAlias = DunningStep | HandoverChanged
+"""What is to be taken to somebody: a step, or what has changed of a claim that was handed over."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,19 @@ class Outcome:
 
     result: str
     detail: str | None = None
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a letter says, to be kept: `html` is empty where only the text goes out, `to` where the
+    carrier knows the address.
+    """
+
+    to: str
+    language: str
+    subject: str
+    text: str
+    html: str
 
 
 class CarrierAwayError(Exception):
@@ -41,7 +57,10 @@ class InDoubtError(Exception):
 
 
 class Leaving(Protocol):
-    """A letter with one foot out of the door."""
+    """A letter with one foot out of the door; `words` is None for what is no letter."""
+
+    @property
+    def words(self) -> Words | None: ...
 
     def finish(self) -> str:
         """Let it go; what the carrier said.
@@ -61,7 +80,7 @@ class Carrier(Protocol):
     repeatable: bool
     """Whether the same letter can be given to it twice and leaves once."""
 
-    def begin(self, step: DunningStep) -> Leaving:
+    def begin(self, errand: Errand) -> Leaving:
         """Do all that does not commit to anything yet.
 
         Raises `CarrierAwayError`, `NotNowError`, `RefusedError`, and `MissingTextError` for a step
@@ -72,3 +91,14 @@ class Carrier(Protocol):
     def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+def step_of(errand: Errand) -> DunningStep:
+    """The step, for a carrier that takes letters.
+
+    Raises:
+        RefusedError: it is no letter.
+    """
+    if isinstance(errand, DunningStep):
+        return errand
+    raise RefusedError("failed", f"{errand.channel} takes letters only")

@@ -21,10 +21,13 @@ from urllib.parse import unquote, urlsplit
 from agents.notify.addresses import mail_address
 from agents.notify.carriers import (
     CarrierAwayError,
+    Errand,
     InDoubtError,
     Leaving,
     NotNowError,
     RefusedError,
+    Words,
+    step_of,
 )
 from agents.notify.creditor import Creditor
 from agents.notify.rendering import CODE, Rendered
@@ -122,15 +125,18 @@ class MailCarrier:
         self._render = render
         self._connection: smtplib.SMTP | None = None
 
-    def begin(self, step: DunningStep) -> Leaving:
-        mail = compose(step, self._render(step), self._creditor, datetime.now(UTC))
+    def begin(self, errand: Errand) -> Leaving:
+        step = step_of(errand)
+        letter = self._render(step)
+        mail = compose(step, letter, self._creditor, datetime.now(UTC))
         try:
             connection = self._connected()
             self._hand_in(connection, mail, step.email or "")
         except (OSError, smtplib.SMTPException) as error:
             self.close()
             raise CarrierAwayError(_said(error)) from error
-        return _Mail(self, connection, str(mail["Message-ID"]))
+        words = Words(step.email or "", letter.language, letter.subject, letter.text, letter.html)
+        return _Mail(self, connection, str(mail["Message-ID"]), words)
 
     def _connected(self) -> smtplib.SMTP:
         """The connection, if the server kept it, else a new one."""
@@ -204,10 +210,13 @@ class MailCarrier:
 
 
 class _Mail:
-    def __init__(self, carrier: MailCarrier, connection: smtplib.SMTP, message_id: str) -> None:
+    def __init__(
+        self, carrier: MailCarrier, connection: smtplib.SMTP, message_id: str, words: Words
+    ) -> None:
         self._carrier = carrier
         self._connection = connection
         self._message_id = message_id
+        self.words = words
 
     def finish(self) -> str:
         return f"{self._message_id}: {self._carrier.end(self._connection)}"

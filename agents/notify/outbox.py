@@ -7,16 +7,21 @@ the mark of who wrote that, or that it is settled.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
+from agents.notify.carriers import Errand
 from schemas.dates import MICROSECONDS_PER_DAY
-from schemas.events import Day, DunningStep, DunningStepSettled, Event
+from schemas.events import Day, DunningStep, DunningStepSettled, Event, HandoverChanged
 
-CARRIED = ("email", "sms", "letter")
-"""Channels on which something is sent. A call, and a handover, are for people."""
+LETTERS = ("email", "sms", "letter")
+"""Channels by which letters leave. A call is for people, and so is a handover unless there is
+somewhere to hand over to.
+"""
+_CHANGES_REMEMBERED = 60
+"""Days for which it is remembered that a change was told."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -39,7 +44,7 @@ class Waiting:
     """An attempt that is to leave.
 
     Attributes:
-        key: step and attempt.
+        key: step and attempt, or the change.
         offset: of its record.
         size: of its record, in bytes.
         mark: of who wrote down that it was about to leave; empty when nobody did.
@@ -48,7 +53,7 @@ class Waiting:
     """
 
     key: str
-    step: DunningStep
+    errand: Errand
     offset: int
     size: int
     mark: str = ""
@@ -61,10 +66,12 @@ class Outbox:
 
     Args:
         known: what the changelog says of attempts.
+        carried: channels on which something is sent.
     """
 
-    def __init__(self, known: Mapping[str, Known]) -> None:
+    def __init__(self, known: Mapping[str, Known], carried: Collection[str] = LETTERS) -> None:
         self._known = dict(known)
+        self._carried = carried
         self._waiting: dict[str, Waiting] = {}
         self._notes: dict[str, Known] = {}
         self.size = 0
@@ -74,16 +81,21 @@ class Outbox:
         """Have a step wait, or no longer, since something became of it without us."""
         if isinstance(event, DunningStepSettled):
             for key, waiting in list(self._waiting.items()):
-                if waiting.step.step_id == event.step_id and not waiting.mark:
+                one = waiting.errand
+                is_step = isinstance(one, DunningStep) and one.step_id == event.step_id
+                if is_step and not waiting.mark:
                     self._remove(key)
                     self._notes[key] = self._note(waiting, "")
-        elif isinstance(event, DunningStep) and not event.proposed and event.channel in CARRIED:
-            key = key_of(event)
-            known = self._known.get(key)
-            if key not in self._waiting and (known is None or known.mark):
-                mark = "" if known is None else known.mark
-                self._waiting[key] = Waiting(key, event, offset, size, mark)
-                self.size += size
+            return
+        errand = self._errand(event)
+        if errand is None:
+            return
+        key = key_of(errand)
+        known = self._known.get(key)
+        if key not in self._waiting and (known is None or known.mark):
+            mark = "" if known is None else known.mark
+            self._waiting[key] = Waiting(key, errand, offset, size, mark)
+            self.size += size
 
     def begun(self, waiting: Waiting, mark: str) -> Known:
         """It is about to leave; what is to be written of it."""
@@ -112,7 +124,7 @@ class Outbox:
 
     def by_channel(self) -> Counter[str]:
         """How many wait."""
-        return Counter(one.step.channel for one in self._waiting.values())
+        return Counter(one.errand.channel for one in self._waiting.values())
 
     def position(self, next_offset: int) -> int:
         """The offset before which nothing waits."""
@@ -132,8 +144,18 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def _errand(self, event: Event) -> Errand | None:
+        """The event, if something is to leave because of it."""
+        match event:
+            case DunningStep() if not event.proposed and event.channel in self._carried:
+                return event
+            case HandoverChanged() if event.channel in self._carried:
+                return event
+            case _:
+                return None
+
     def _note(self, waiting: Waiting, mark: str) -> Known:
-        known = Known(waiting.offset, last_day(waiting.step), mark)
+        known = Known(waiting.offset, last_day(waiting.errand), mark)
         self._known[waiting.key] = known
         return known
 
@@ -141,15 +163,25 @@ class Outbox:
         self.size -= self._waiting.pop(key).size
 
 
-def key_of(step: DunningStep) -> str:
-    """One per attempt."""
-    return f"{step.step_id}#{step.attempt or 1}"
+def key_of(errand: Errand) -> str:
+    """One per attempt, one per change."""
+    if isinstance(errand, HandoverChanged):
+        return f"{errand.step_id}!{errand.event_id}"
+    return f"{errand.step_id}#{errand.attempt or 1}"
 
 
-def last_day(step: DunningStep) -> Day:
-    """The last day on which it may leave: that by which to pay; of a notice, which has to leave its
-    reader all the days that the law gives, that on which it was made.
+def is_late(errand: Errand, today: Day) -> bool:
+    """Whether it may not leave any more. What has changed of a claim is told however late."""
+    return isinstance(errand, DunningStep) and today > last_day(errand)
+
+
+def last_day(errand: Errand) -> Day:
+    """The last day on which a step may leave: that by which to pay; of a notice, which has to leave
+    its reader all the days that the law gives, that on which it was made. Of a change the last day
+    on which its record may come again.
     """
-    if step.costs_to_come is not None:
-        return step.occurred_at // MICROSECONDS_PER_DAY
-    return step.pay_by
+    if isinstance(errand, HandoverChanged):
+        return errand.on + _CHANGES_REMEMBERED
+    if errand.costs_to_come is not None:
+        return errand.occurred_at // MICROSECONDS_PER_DAY
+    return errand.pay_by

@@ -3,7 +3,8 @@
     take()    steps wait in the outbox, or are withdrawn from it
     commit()  the oldest letter, if any may leave now:
               begin     the carrier has all but the last word; it can still be taken back
-              write     "about to leave", in a transaction; fails if somebody else has the partition
+              write     "about to leave" and the words, in a transaction; fails if somebody else
+                        has the partition
               finish    the last word; it cannot be taken back
               write     what became of it, to the journal's inputs and the changelog at once
 
@@ -35,8 +36,15 @@ from agents.notify.carriers import (
     Outcome,
     RefusedError,
 )
-from agents.notify.outbox import Known, Outbox, Waiting, last_day
-from schemas.events import Day, DunningStepReported, Event
+from agents.notify.outbox import LETTERS, Known, Outbox, Waiting, is_late
+from schemas.events import (
+    Day,
+    DunningStep,
+    DunningStepReported,
+    Event,
+    Instant,
+    LetterWritten,
+)
 from streams.errors import InvalidMessage
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
@@ -66,6 +74,7 @@ class Office:
         carriers: makes those of one partition, by channel.
         decode: the event of a record.
         report: the record that says what became of a step.
+        keep: the record that keeps the words of a letter.
         refuse: the dead letter of a record that is no step.
         today: the day at the creditor's.
         mark: of this process.
@@ -77,6 +86,7 @@ class Office:
     carriers: Callable[[], Mapping[str, Carrier]]
     decode: Callable[[bytes | None], Event]
     report: Callable[[DunningStepReported], Outgoing]
+    keep: Callable[[LetterWritten], Outgoing]
     refuse: Callable[[Record, InvalidMessage], Outgoing]
     today: Callable[[], Day]
     mark: str
@@ -106,8 +116,8 @@ class NotifyPartition(OutsidePartition):
         self._office = office
         self._transactions = transactions
         self._changelog = changelog
-        self._outbox = Outbox(known)
         self._carriers = office.carriers()
+        self._outbox = Outbox(known, {*LETTERS, *self._carriers})
         self._away: dict[str, tuple[float, float]] = {}
         """By channel: until when it is not tried, and how long that is."""
         self._may_send = may_send
@@ -181,7 +191,7 @@ class NotifyPartition(OutsidePartition):
 
     def _may_try(self, waiting: Waiting) -> bool:
         now = time.monotonic()
-        away_until, _ = self._away.get(waiting.step.channel, (0.0, 0.0))
+        away_until, _ = self._away.get(waiting.errand.channel, (0.0, 0.0))
         return max(waiting.not_before, away_until) <= now
 
     def _settle(self, waiting: Waiting) -> tuple[int, dict[str, Known | None]]:
@@ -206,23 +216,23 @@ class NotifyPartition(OutsidePartition):
 
     def _attempt(self, waiting: Waiting) -> Outcome | None:
         """What became of the letter, None when it waits on."""
-        step = waiting.step
-        carrier = self._carriers.get(step.channel)
-        is_late = self._office.today() > last_day(step)
+        errand = waiting.errand
+        carrier = self._carriers.get(errand.channel)
+        late = is_late(errand, self._office.today())
         remembered = self._office.remembered.get(waiting.mark)
         if remembered is not None:
             return remembered
         if waiting.mark and waiting.mark not in self._office.remembered:
-            if is_late or carrier is None or not carrier.repeatable:
+            if late or carrier is None or not carrier.repeatable:
                 return Outcome("uncertain", "it was cut short while the letter was leaving")
-        elif is_late:
+        elif late:
             return Outcome("late")
         if carrier is None:
-            return Outcome("failed", f"there is no way to send by {step.channel}")
+            return Outcome("failed", f"there is no way to send by {errand.channel}")
         try:
-            leaving = carrier.begin(step)
+            leaving = carrier.begin(errand)
         except CarrierAwayError as error:
-            self._is_away(step.channel, str(error))
+            self._is_away(errand.channel, str(error))
         except NotNowError as error:
             self._not_now(waiting, str(error))
         except RefusedError as error:
@@ -231,7 +241,7 @@ class NotifyPartition(OutsidePartition):
             logger.exception("step %s cannot be made into a letter", waiting.key)
             return Outcome("failed", f"{type(error).__name__}: {error}")
         else:
-            self._away.pop(step.channel, None)
+            self._away.pop(errand.channel, None)
             return self._leave(waiting, leaving)
         return None
 
@@ -243,14 +253,14 @@ class NotifyPartition(OutsidePartition):
         remembered = self._office.remembered
         remembered[mark] = None
         try:
-            self._write(position, (), {waiting.key: known})
+            self._write(position, self._kept(waiting, leaving), {waiting.key: known})
         except (FencedError, CommitError):
             leaving.drop()
             raise
         try:
             said = leaving.finish()
         except CarrierAwayError as error:
-            self._is_away(waiting.step.channel, str(error))
+            self._is_away(waiting.errand.channel, str(error))
         except NotNowError as error:
             self._not_now(waiting, str(error))
         except RefusedError as error:
@@ -272,13 +282,23 @@ class NotifyPartition(OutsidePartition):
         position: int,
         changes: Mapping[str, Known | None],
     ) -> None:
-        """Say what became of it, to the journal and to ourselves, at once."""
-        step = waiting.step
-        reported = DunningStepReported(
-            event_id=blake2b(
-                f"{waiting.key}\0{outcome.result}".encode(), digest_size=16
-            ).hexdigest(),
-            occurred_at=int(time.time() * 1_000_000),
+        """Say what became of it, to the journal and to ourselves, at once. Of what was told to
+        whoever collects a claim the journal hears nothing.
+        """
+        errand = waiting.errand
+        reports: tuple[Outgoing, ...] = ()
+        if isinstance(errand, DunningStep):
+            reports = (self._office.report(self._reported(waiting.key, errand, outcome)),)
+        self._write(position, reports, changes)
+        self._office.remembered.pop(waiting.mark, None)
+        self._office.counted(errand.channel, outcome.result)
+        log = logger.info if outcome.result == "sent" else logger.warning
+        log("%s by %s: %s %s", waiting.key, errand.channel, outcome.result, outcome.detail or "")
+
+    def _reported(self, key: str, step: DunningStep, outcome: Outcome) -> DunningStepReported:
+        return DunningStepReported(
+            event_id=_id_of(key, outcome.result),
+            occurred_at=_now(),
             customer_id=step.customer_id,
             step_id=step.step_id,
             attempt=step.attempt or 1,
@@ -287,11 +307,26 @@ class NotifyPartition(OutsidePartition):
             on=self._office.today(),
             detail=outcome.detail,
         )
-        self._write(position, (self._office.report(reported),), changes)
-        self._office.remembered.pop(waiting.mark, None)
-        self._office.counted(step.channel, outcome.result)
-        log = logger.info if outcome.result == "sent" else logger.warning
-        log("step %s by %s: %s %s", waiting.key, step.channel, outcome.result, outcome.detail or "")
+
+    def _kept(self, waiting: Waiting, leaving: Leaving) -> tuple[Outgoing, ...]:
+        """The words of a letter, written down before it leaves."""
+        words, step = leaving.words, waiting.errand
+        if words is None or not isinstance(step, DunningStep):
+            return ()
+        letter = LetterWritten(
+            event_id=_id_of(waiting.key, "written"),
+            occurred_at=_now(),
+            customer_id=step.customer_id,
+            step_id=step.step_id,
+            attempt=step.attempt or 1,
+            channel=step.channel,
+            to=words.to,
+            language=words.language,
+            subject=words.subject,
+            text=words.text,
+            html=words.html,
+        )
+        return (self._office.keep(letter),)
 
     def _write(
         self, position: int, events: Sequence[Outgoing], changes: Mapping[str, Known | None]
@@ -357,3 +392,11 @@ class NotifyPartition(OutsidePartition):
             or self._has_moved()
             or self._committed != self._told
         )
+
+
+def _id_of(key: str, what: str) -> str:
+    return blake2b(f"{key}\0{what}".encode(), digest_size=16).hexdigest()
+
+
+def _now() -> Instant:
+    return int(time.time() * 1_000_000)

@@ -14,8 +14,9 @@ import pytest
 from notify.letters import CREDITOR, a_step
 
 from agents.notify.carriers import CarrierAwayError, RefusedError
+from agents.notify.pdf import UnprintableError, pdf_of
 from agents.notify.texts_file import load_texts
-from agents.notify.webhook import UnprintableError, WebhookCarrier, pdf_of
+from agents.notify.webhook import WebhookCarrier
 from streams.embedded.ports import LOOPBACK
 
 RENDER = partial(load_texts(None).render, creditor=CREDITOR)
@@ -93,7 +94,7 @@ def test_a_letter_on_paper_is_a_pdf(service: Service) -> None:
 
 @pytest.mark.slow
 def test_what_cannot_be_printed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.notify.webhook._PDF_SECONDS", 0.01)
+    monkeypatch.setattr("agents.notify.pdf._PDF_SECONDS", 0.01)
     with pytest.raises(UnprintableError, match="no PDF after"):
         pdf_of("<p>hello</p>")
     carrier = WebhookCarrier(f"http://{LOOPBACK}:9/", RENDER, on_paper=True)

@@ -1,0 +1,161 @@
+"""Where what is handed over goes: a folder, a server over SFTP, or a service.
+
+Each takes the same parcel twice and has it once: a file of the same name takes the place of the one
+before, and a service knows its `Idempotency-Key`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+import asyncssh
+
+from agents.notify.carriers import CarrierAwayError
+from agents.notify.service import WebService
+
+_SECONDS = 60.0
+_CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A file that goes to whoever collects a claim.
+
+    Attributes:
+        name: of the file; the same for the same content.
+        media_type: `application/zip` or `application/json`.
+    """
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+class Target(Protocol):
+    """Whoever takes claims over."""
+
+    def deliver(self, parcel: Parcel) -> str:
+        """Where the parcel is now, or what was answered.
+
+        Raises `CarrierAwayError`, `RefusedError`.
+        """
+        ...
+
+
+def target_of(url: str, *, known_hosts: Path | None = None, key: Path | None = None) -> Target:
+    """What a URL names.
+
+    Args:
+        url: `file:///directory`, `sftp://user[:password]@host[:port]/directory`, `http(s)://...`.
+        known_hosts: the keys by which servers are known; those of the user's SSH without it.
+        key: by which we are known; those of the user's SSH without it, or a password in the URL.
+
+    Raises:
+        ValueError: it is no such address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
+        return Folder(Path(unquote(parts.path)))
+    if parts.scheme == "sftp" and parts.hostname and parts.username:
+        return SftpServer(
+            host=parts.hostname,
+            port=parts.port or 22,
+            user=unquote(parts.username),
+            password=None if parts.password is None else unquote(parts.password),
+            directory=unquote(parts.path) or ".",
+            known_hosts=known_hosts,
+            key=key,
+        )
+    if parts.scheme in ("http", "https") and parts.hostname:
+        return Service(url)
+    raise ValueError("should be file:///directory, sftp://user@host/directory or https://host/path")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A directory of this machine."""
+
+    directory: Path
+
+    def deliver(self, parcel: Parcel) -> str:
+        path = self.directory / parcel.name
+        part = path.with_name(f".{parcel.name}.{uuid4().hex[:8]}")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with part.open("xb") as file:
+                file.write(parcel.content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)  # nobody ever sees half of it
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise CarrierAwayError(str(error)) from error
+        return str(path)
+
+
+@dataclass(frozen=True)
+class SftpServer:
+    """A directory of a server that speaks SFTP."""
+
+    host: str
+    port: int
+    user: str
+    password: str | None
+    directory: str
+    known_hosts: Path | None
+    key: Path | None
+
+    def deliver(self, parcel: Parcel) -> str:
+        try:
+            return asyncio.run(asyncio.wait_for(self._put(parcel), _SECONDS))
+        except (asyncssh.PermissionDenied, asyncssh.HostKeyNotVerifiable) as error:
+            raise CarrierAwayError(f"{self.host}: {error}") from error
+        except asyncssh.SFTPError as error:
+            raise CarrierAwayError(f"{self.host}: {error.reason}") from error
+        except (OSError, asyncssh.Error, TimeoutError) as error:
+            raise CarrierAwayError(f"{self.host}: {error or type(error).__name__}") from error
+
+    async def _put(self, parcel: Parcel) -> str:
+        path = PurePosixPath(self.directory) / parcel.name
+        part = path.with_name(f".{parcel.name}.{uuid4().hex[:8]}")
+        options: dict[str, Any] = {}
+        if self.known_hosts is not None:
+            options["known_hosts"] = str(self.known_hosts)
+        if self.key is not None:
+            options["client_keys"] = [str(self.key)]
+        async with (
+            asyncssh.connect(
+                self.host,
+                self.port,
+                username=self.user,
+                password=self.password,
+                connect_timeout=_CONNECT_SECONDS,
+                **options,
+            ) as connection,
+            connection.start_sftp_client() as sftp,
+        ):
+            await sftp.makedirs(self.directory, exist_ok=True)
+            async with sftp.open(str(part), "wb") as file:
+                await file.write(parcel.content)
+            await sftp.posix_rename(str(part), str(path))  # nobody ever sees half of it
+        return f"sftp://{self.host}:{self.port}/{path}"
+
+
+class Service:
+    """A POST of the file, with its name and an `Idempotency-Key`."""
+
+    def __init__(self, url: str) -> None:
+        self._service = WebService(url)
+
+    def deliver(self, parcel: Parcel) -> str:
+        headers = {
+            "Content-Type": parcel.media_type,
+            "Content-Disposition": f'attachment; filename="{parcel.name}"',
+        }
+        return self._service.post(parcel.content, parcel.name, headers)
