@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from agents.dunning.claim import Claim
 from schemas.dates import format_day
 from schemas.money import format_amount
 
 
-def json_of(found: Claim) -> dict[str, object]:
+def json_of(found: Claim) -> dict[str, Any]:
     """With amounts as text in major units, and the lines that they are made of."""
 
     def money(minor: int) -> str:

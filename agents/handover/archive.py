@@ -20,7 +20,13 @@ _TABLES = ("invoices", "payments", "disputes", "promises", "steps", "contacts", 
 
 def page_of(dossier: Dossier) -> str:
     """The dossier as a page."""
-    return _template().render(dossier=dossier)
+    return _template().render(dossier=dossier, sources=_sources(dossier))
+
+
+def _sources(dossier: Dossier) -> list[str]:
+    """The laws that the claim stands on, each once."""
+    parts = [*dossier.claim["interest"], dossier.claim["costs"]]
+    return list(dict.fromkeys(f"{one['law']}: {one['source']}" for one in parts if one))
 
 
 def archive_of(dossier: Dossier) -> bytes:

@@ -7,6 +7,7 @@ those events come to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -137,7 +138,7 @@ class Dossier(msgspec.Struct, frozen=True):
     total: str
     legal_basis: str
     creditor: Creditor
-    claim: dict[str, object]
+    claim: dict[str, Any]
     contacts: list[ContactRow]
     invoices: list[InvoiceRow]
     payments: list[PaymentRow]

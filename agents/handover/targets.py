@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -94,7 +95,8 @@ class Folder:
                 os.fsync(file.fileno())
             part.replace(path)  # nobody ever sees half of it
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # what could not be written cannot be removed either
+                part.unlink()
             raise CarrierAwayError(str(error)) from error
         return str(path)
 

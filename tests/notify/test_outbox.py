@@ -8,13 +8,27 @@ from notify.letters import a_step
 
 from agents.notify.outbox import Known, Outbox, key_of, last_day
 from schemas.dates import parse_day
-from schemas.events import DunningStep, DunningStepSettled
+from schemas.events import DunningStep, DunningStepSettled, HandoverChanged
 
 _DAY = parse_day("2026-04-08")
 
 
 def step(number: int, **changes: object) -> DunningStep:
     return a_step(step_id=f"S-{number}", **changes)
+
+
+def changed(event_id: str, channel: str = "agency") -> HandoverChanged:
+    return HandoverChanged(
+        event_id=event_id,
+        occurred_at=0,
+        customer_id="C-1",
+        step_id="S-0",
+        channel=channel,
+        kind="amounts",
+        currency="EUR",
+        invoices=[],
+        on=_DAY,
+    )
 
 
 def settled(number: int, outcome: str = "withdrawn") -> DunningStepSettled:
@@ -104,6 +118,18 @@ def test_a_letter_is_remembered_until_it_could_leave_no_more() -> None:
     assert outbox.forget(1, _DAY) == []
     assert outbox.forget(0, _DAY + 1) == []
     assert outbox.forget(1, _DAY + 1) == ["S-0#1"]
+
+
+def test_a_claim_goes_where_there_is_somewhere_and_its_changes_follow_however_late() -> None:
+    outbox = Outbox({}, {*LETTERS, "agency"})
+    outbox.take(0, 1, step(0, channel="agency"))
+    outbox.take(1, 1, changed("h-1"))
+    outbox.take(2, 1, changed("h-2", channel="legal"))  # a person sees to it
+    outbox.take(3, 1, settled(0, "recalled"))
+    outbox.take(4, 1, changed("h-1"))  # again
+    assert everything(outbox) == ["S-0!h-1"]
+    assert not is_late(changed("h-1"), _DAY + 10_000)
+    assert is_late(step(0), _DAY + 10_000)
 
 
 _ACTS = st.lists(st.tuples(st.sampled_from(["step", "withdraw", "leave"]), st.integers(0, 5)))
