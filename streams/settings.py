@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     )
     agency_url: SecretStr | None = _setting(
         None,
-        "Where claims go that an agency is to collect: file:///dir, sftp://user@host/dir, https://...",
+        "Where claims go that an agency is to collect: file:///dir, sftp://user@host/dir, https://host/path",
     )
     legal_url: SecretStr | None = _setting(None, "The same for a legal department of your own")
     sftp_known_hosts: Path | None = _setting(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from notify.letters import a_step
 
-from agents.notify.outbox import Known, Outbox, key_of, last_day
+from agents.notify.outbox import LETTERS, Known, Outbox, is_late, key_of, last_day
 from schemas.dates import parse_day
 from schemas.events import DunningStep, DunningStepSettled, HandoverChanged
 
