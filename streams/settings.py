@@ -158,6 +158,21 @@ class Settings(BaseSettings):
     sftp_key: Path | None = _setting(
         None, "Private key for those servers; without it those of the user's SSH"
     )
+    portal_url: str | None = _setting(
+        None, "Where customers see what a letter asks, to pay, contest or promise: https://host"
+    )
+    portal_secret: SecretStr | None = _setting(
+        None, "Signs the links in letters, 32 characters or more; the first of several, by comma"
+    )
+    portal_host: str = _setting("127.0.0.1", "Address on which `headroom portal` listens")
+    portal_port: int = _setting(6067, "Port of the same", "port", ge=1, le=65_535)
+    portal_promise_days: int = _setting(
+        14, "How far ahead customers may promise to pay there; 0: not at all", "days", ge=0, le=90
+    )
+    mollie_key: SecretStr | None = _setting(
+        None, "Key of Mollie's API, with which customers can pay online there"
+    )
+    mollie_url: str | None = _setting(None, "Another address of that API than Mollie's own")
     laws_dir: Path | None = _setting(
         None, "Directory of tables of laws (TOML) that stand in for the shipped ones or add to them"
     )

@@ -19,6 +19,7 @@ from agents.live_state import live_states
 from agents.notify.creditor import Creditor, creditor_of
 from agents.notify.rendering import MissingTextError, Rendered, Texts
 from agents.notify.texts_file import load_texts
+from agents.notify.ticket import links_of
 from agents.policy_file import load_policy
 from agents.rule_files import load_dunning
 from agents.simulate import Simulation, with_days
@@ -115,11 +116,14 @@ class _Writer:
             else Creditor("HEADROOM_CREDITOR_NAME", (), "", "", "nobody@headroom.invalid")
         )
         self._invoice_url = settings.invoice_url
+        self._link = links_of(settings)
 
     def letter(self, step: DunningStep) -> Rendered | None:
         """None for what is no letter: a call, a handover."""
         try:
-            return self._texts.render(step, self._creditor, invoice_url=self._invoice_url)
+            return self._texts.render(
+                step, self._creditor, invoice_url=self._invoice_url, link=self._link
+            )
         except MissingTextError:
             return None
 

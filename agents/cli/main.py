@@ -32,6 +32,7 @@ VERBS = {
     "up": "Start the embedded Kafka broker and keep it until Ctrl-C.",
     "down": "Stop what `headroom up` started in another terminal.",
     "worker": "Run agents: intake, credit, sink, notify, or some of them.",
+    "portal": "Serve the pages that letters link to: pay, contest, promise.",
     "topics": "Create the topics of the catalogue, or compare them with the broker's.",
     "schemas": "Check the schemas against the released ones; register them.",
     "sql": "Ask ClickHouse, be it a server or the embedded engine.",

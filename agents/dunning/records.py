@@ -107,6 +107,8 @@ class Followed(Record):
     debits: list[str] = []
     """Payments for it that are on their way and may still fail."""
     taken: list[Taken] = []
+    failed: list[str] = []
+    """Payments for it that failed lately."""
 
     def is_deferred(self, today: Day) -> bool:
         """Whether nothing is sent about it now, for a reason that lies in the invoice."""

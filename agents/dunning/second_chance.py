@@ -13,6 +13,7 @@ from agents.dunning.terms import Terms, debtor_of, followed_of, put_followed, te
 from schemas.events import PaymentFailed
 
 _AT_MOST = 2
+_FAILURES_REMEMBERED = 10
 
 
 def payment_failed(case: Case, event: PaymentFailed) -> None:
@@ -22,13 +23,20 @@ def payment_failed(case: Case, event: PaymentFailed) -> None:
     invoice: state.Invoice | None = case.ledger.get(
         state.invoice_key(case.account_id, event.invoice_id)
     )
+    if invoice is None:
+        return
+    followed = followed_of(case, event.invoice_id)
+    if event.payment_id in followed.failed:
+        return  # it was said before
+    followed.failed.append(event.payment_id)
+    del followed.failed[:-_FAILURES_REMEMBERED]
+    put_followed(case, event.invoice_id, followed)
     debtor = debtor_of(case)
     terms = terms_of(case, debtor)
-    if invoice is None or terms is None or not invoice.booked_due or not _may(case, terms):
+    if terms is None or not invoice.booked_due or not _may(case, terms):
         return
     if any(one.invoice_id == event.invoice_id for one in debtor.handed):
         return  # somebody else writes about it
-    followed = followed_of(case, event.invoice_id)
     if followed.second_chances >= _AT_MOST or followed.under_way:
         return
     if followed.is_deferred(case.today):

@@ -26,6 +26,7 @@ from agents.notify.mail import MailCarrier, mail_server
 from agents.notify.outbox import LETTERS, Known
 from agents.notify.partition import NotifyPartition, Office
 from agents.notify.texts_file import load_texts
+from agents.notify.ticket import links_of
 from agents.notify.webhook import WebhookCarrier
 from agents.procedure_files import load_procedures
 from schemas.catalogue import NOTIFY_CHANGELOG, internal_topic, topic_of
@@ -171,7 +172,12 @@ def _carriers(settings: Settings) -> Callable[[], Mapping[str, Carrier]]:
         )
     creditor = creditor_of(settings)
     texts = load_texts(settings.texts_dir, load_procedures(settings.procedures_dir))
-    render = partial(texts.render, creditor=creditor, invoice_url=settings.invoice_url)
+    render = partial(
+        texts.render,
+        creditor=creditor,
+        invoice_url=settings.invoice_url,
+        link=links_of(settings),
+    )
     on_paper = partial(render, on_paper=True)
     makers: dict[str, Callable[[], Carrier]] = {}
     if settings.smtp_url is not None:

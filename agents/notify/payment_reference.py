@@ -15,7 +15,7 @@ from stdnum.be import ogm_vcs
 from stdnum.iso7064 import mod_97_10
 
 from agents.notify.creditor import Creditor
-from schemas.events import DunningStep
+from schemas.events import Minor
 from schemas.money import format_amount
 
 _DIGITS = 10
@@ -23,25 +23,24 @@ _SCALE = 4
 _EPC_AMOUNT_MAX = Decimal("999999999.99")
 
 
-def reference_of(step: DunningStep) -> str:
+def reference_of(step_id: str, country: str | None) -> str:
     """The same for every attempt to send the step: a Belgian one (OGM) for debtors in Belgium, else
     RF.
     """
-    digest = blake2b(step.step_id.encode(), digest_size=8).digest()
+    digest = blake2b(step_id.encode(), digest_size=8).digest()
     number = str(int.from_bytes(digest) % 10**_DIGITS).zfill(_DIGITS)
-    if step.country == "BE":
+    if country == "BE":
         return f"+++{ogm_vcs.format(number + ogm_vcs.calc_check_digits(number))!s}+++"
     return f"RF{mod_97_10.calc_check_digits(number + 'RF')}{number}"
 
 
-def payment_code(step: DunningStep, creditor: Creditor) -> bytes | None:
+def payment_code(creditor: Creditor, amount: Minor, currency: str, reference: str) -> bytes | None:
     """A PNG of the code that fills in a SEPA transfer; None where there can be none: no account, or
     another currency than the euro.
     """
-    total = Decimal(format_amount(step.principal + step.interest + step.costs, step.currency))
-    if not creditor.iban or step.currency != "EUR" or not 0 < total <= _EPC_AMOUNT_MAX:
+    total = Decimal(format_amount(amount, currency))
+    if not creditor.iban or currency != "EUR" or not 0 < total <= _EPC_AMOUNT_MAX:
         return None
-    reference = reference_of(step)
     is_rf = reference.startswith("RF")
     code = helpers.make_epc_qr(
         name=creditor.name[:70],

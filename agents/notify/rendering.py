@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import cache
 from urllib.parse import quote
@@ -115,7 +115,7 @@ class Texts:
             language, template = next(iter(self.texts))
             step = structs.replace(_SAMPLE, language=language, template=template)
             said = self._said(step, _SAMPLE_CREDITOR, self.texts[language, template], language)
-            said |= {"on_paper": True, "code": "code"}
+            said |= {"on_paper": True, "code": "code", "link": "https://pay.example"}
             for name, layout in self._layouts.items():
                 found += self._fault(f"{name}.j2", layout, said)
         return found
@@ -133,6 +133,7 @@ class Texts:
         *,
         on_paper: bool = False,
         invoice_url: str | None = None,
+        link: Callable[[DunningStep], str] | None = None,
     ) -> Rendered:
         """The letter of a step.
 
@@ -141,6 +142,7 @@ class Texts:
             creditor: who asks.
             on_paper: with date and address, as a letter has them, and the payment code in the page.
             invoice_url: where an invoice is to be seen, with `{invoice_id}` and `{customer_id}`.
+            link: makes the address at which the letter can be answered and paid.
 
         Raises:
             MissingTextError: nobody wrote the template's text.
@@ -149,8 +151,11 @@ class Texts:
         words = self.texts.get((language, step.template))
         if words is None:
             raise MissingTextError(f"no text {step.template!r} in {language}")
-        code = payment_code(step, creditor)
+        total = step.principal + step.interest + step.costs
+        reference = reference_of(step.step_id, step.country)
+        code = payment_code(creditor, total, step.currency, reference)
         said = self._said(step, creditor, words, language, invoice_url) | {
+            "link": "" if link is None else link(step),
             "on_paper": on_paper,
             "code": _place_of(code, on_paper=on_paper),
         }
@@ -197,7 +202,7 @@ class Texts:
             "channel": step.channel,
             "creditor": creditor,
             "iban": creditor.iban,
-            "reference": reference_of(step),
+            "reference": reference_of(step.step_id, step.country),
             "invoices": ", ".join(named[:_INVOICES_NAMED]) + more,
             "legal_basis": step.legal_basis,
             "pay_by": _date(step.pay_by, language),

@@ -86,6 +86,10 @@ class Standbys:
             self._changed.notify_all()
             self._changed.wait_for(lambda: partition not in self._copies)
 
+    def copy(self, partition: int) -> PartitionStore | None:
+        """The copy of a partition, to glance at; None while it is not up to date."""
+        return self._copies.get(partition) if partition in self._ready else None
+
     def ready(self) -> frozenset[int]:
         """The partitions whose copy has been up to date since it was begun."""
         return self._ready

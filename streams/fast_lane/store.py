@@ -121,6 +121,40 @@ def _options(memory: Memory) -> Options:
     return options
 
 
+class Glance:
+    """A ledger to look at: reads what is on disk, and forgets what is put into it.
+
+    What was written together may be seen in part.
+    """
+
+    def __init__(self, db: Rdict, decode: Callable[[str, bytes], Any]) -> None:
+        self._db = db
+        self._decode = decode
+        self._put: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        if key in self._put:
+            return self._put[key]
+        raw = self._db.get(key.encode())
+        return None if raw is None else self._decode(key, raw)
+
+    def put(self, key: str, value: Any) -> None:
+        self._put[key] = value
+
+    def delete(self, key: str) -> None:
+        self._put[key] = None
+
+    def scan(self, start: str, end: str) -> Iterator[tuple[str, Any]]:
+        """Keys with start <= key < end, ascending."""
+        found = {
+            raw_key.decode(): raw for raw_key, raw in _range(self._db, start.encode(), end.encode())
+        }
+        for key in sorted(found.keys() | {key for key in self._put if start <= key < end}):
+            value = self._put[key] if key in self._put else self._decode(key, found[key])
+            if value is not None:
+                yield key, value
+
+
 class PartitionStore:
     """The state of one (agent, journal partition).
 
@@ -331,6 +365,10 @@ class PartitionStore:
         found: bytes | None = self._db.get(raw_key)
         return found
 
+    def glance(self) -> Glance:
+        """The ledger as it is on disk, for a look from any thread while `write` goes on."""
+        return Glance(self._db, self._decode)
+
     # ── restoring ───────────────────────────────────────────────────────────────────────────────
 
     def reload(self) -> None:
@@ -418,7 +456,11 @@ class PartitionStore:
         return self._range(start.encode(), end.encode())
 
     def _range(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        bounded = ReadOptions()
-        bounded.set_iterate_upper_bound(end)
-        items: Iterator[tuple[Any, Any]] = self._db.items(from_key=start, read_opt=bounded)
-        yield from items
+        return _range(self._db, start, end)
+
+
+def _range(db: Rdict, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+    bounded = ReadOptions()
+    bounded.set_iterate_upper_bound(end)
+    items: Iterator[tuple[Any, Any]] = db.items(from_key=start, read_opt=bounded)
+    yield from items
