@@ -7,6 +7,8 @@ run of pure tests starts nothing.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from pathlib import Path
@@ -66,6 +68,33 @@ def apicurio(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Itera
     """URL of the session's schema registry, up to and with `/apis/ccompat/v7`."""
     with EmbeddedApicurio(tmp_path_factory.mktemp("registry"), cache=cache_dir) as registry:
         yield registry.url
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The machine's browser; where there is none and Debian's may be installed, that one."""
+    installed = _on_path("chromium", "chromium-browser", "google-chrome")
+    if installed is None and shutil.which("apt-get") and os.geteuid() == 0:
+        _apt("update", "-qq")
+        _apt("install", "-y", "-qq", "--no-install-recommends", "chromium")
+        installed = _on_path("chromium")
+    if installed is None:
+        pytest.skip("needs Chromium, and this machine has none and no Debian packages")
+    return installed
+
+
+def _on_path(*names: str) -> Path | None:
+    return next((Path(found) for name in names if (found := shutil.which(name))), None)
+
+
+def _apt(*arguments: str) -> None:
+    """Waits for another process of this run that does the same."""
+    subprocess.run(
+        ["apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments],
+        check=True,
+        capture_output=True,
+        env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+    )
 
 
 @pytest.fixture(scope="session")

@@ -175,7 +175,11 @@ class _Pages:
             return PlainTextResponse("", 503)  # it tries again
         events = [] if standing is None else events_of(standing)
         if standing is not None and events:
-            await run_in_threadpool(self._portal.say, events)
+            try:
+                await run_in_threadpool(self._portal.say, events)
+            except HeadroomError:
+                logger.exception("%s could not be written", standing.payment_id)
+                return PlainTextResponse("", 503)
             logger.info("%s: %s", standing.payment_id, standing.status)
         return PlainTextResponse("")
 
