@@ -10,7 +10,7 @@ from agents.core.policy import in_minor
 from agents.credit.case import Case, outgoing_id
 from agents.dunning.law import CostLaw, Law, costs, interest
 from agents.dunning.procedure import HANDOVERS, Procedure, Step
-from agents.dunning.records import PROPOSED, Item, Message
+from agents.dunning.records import PROPOSED, Debtor, Item, Message
 from agents.dunning.terms import Terms, followed_of
 from schemas.events import Day, DunnedInvoice, DunningStep, Instant, Minor
 
@@ -70,9 +70,9 @@ def _goes_alone(step: Step) -> bool:
     return step.notice or step.proposed or step.days < 0 or bool({*HANDOVERS} & {*step.channels})
 
 
-def language_of(terms: Terms) -> str:
+def language_of(debtor: Debtor) -> str:
     """The customer's language, or that of most people in the country."""
-    return terms.debtor.language or _LANGUAGES.get(terms.debtor.country, _OTHER_LANGUAGE)
+    return debtor.language or _LANGUAGES.get(debtor.country, _OTHER_LANGUAGE)
 
 
 def compose(
@@ -99,7 +99,7 @@ def compose(
         procedure=procedure.name,
         channel=message.channel,
         template=message.template,
-        language=language_of(terms),
+        language=language_of(terms.debtor),
         invoices=lines,
         principal=sum(item.amount for item in message.items),
         interest=of_interest,

@@ -7,6 +7,7 @@ import msgspec
 from agents.core.ledger import Ledger
 from agents.credit import state
 from agents.dunning import records
+from agents.dunning.letter import language_of
 from agents.dunning.records import Debtor, Followed, Message
 from agents.notify.ticket import Ticket
 from schemas.events import Day, Minor
@@ -79,7 +80,7 @@ def claim_now(ledger: Ledger, account_id: str, ticket: Ticket) -> ClaimNow | Non
         customer_id=account_id,
         step_id=ticket.step_id,
         name=debtor.name or "",
-        language=debtor.language,
+        language=language_of(debtor),
         country=debtor.country,
         currency=message.currency,
         items=[_item(ledger, account_id, one.invoice_id, one.due_on) for one in message.items],

@@ -87,13 +87,16 @@ def test_the_page_shows_what_the_letter_asked_and_how_to_pay_it(desk: Desk) -> N
         ("de", "Zu zahlen"),
         ("en", "To pay"),
         ("es", "To pay"),
+        (None, "Te betalen"),  # what most people speak in the country, as the letter does
     ],
 )
-def test_it_speaks_the_language_of_the_customer(desk: Desk, language: str, said: str) -> None:
+def test_it_speaks_the_language_of_the_customer(
+    desk: Desk, language: str | None, said: str
+) -> None:
     desk.feed(
         ev.CustomerUpserted(
             event_id="speaks", occurred_at=(DAY + 4) * MICROSECONDS_PER_DAY, customer_id="C-1",
-            currency="EUR", credit_limit=None, language=language, name="Vries",
+            currency="EUR", credit_limit=None, language=language, country="NL", name="Vries",
         )
     )  # fmt: skip
     assert said in words(get(desk.page)[1])
