@@ -11,7 +11,13 @@ from typing import Annotated
 
 import typer
 
-from agents.cli import dunning_claims, dunning_preview, dunning_steps
+from agents.cli import (
+    dunning_bounces,
+    dunning_claims,
+    dunning_pauses,
+    dunning_preview,
+    dunning_steps,
+)
 from agents.cli.claims import print_claim
 from agents.dunning.claim import LateInvoice, SentNotice, claim
 from agents.dunning.claim_shown import json_of
@@ -50,6 +56,9 @@ app.command("approve")(dunning_steps.approve)
 app.command("skip")(dunning_steps.skip)
 app.command("recall")(dunning_steps.recall)
 app.command("report")(dunning_steps.report)
+app.command("bounces")(dunning_bounces.bounces)
+app.command("pause")(dunning_pauses.pause)
+app.command("resume")(dunning_pauses.resume)
 
 
 @app.command(name="claim")

@@ -13,16 +13,14 @@ from rich.table import Table
 
 from agents.cli.paper import plain_console
 from agents.cli.progress import Stages
-from agents.cli.say import now, say
+from agents.cli.say import now, tell
 from agents.dunning.worklist import HANDED_OVER, OpenStep, open_steps
-from agents.intake.rules import check
 from agents.live_state import live_states
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import DunningStepDecided, DunningStepReported
 from schemas.money import format_amount
 from streams.embedded.parts import with_broker
 from streams.errors import ConfigurationError, HeadroomError
-from streams.registry import open_codec
 from streams.settings import Settings, load_settings
 
 _RESULTS = ("sent", "unsent", "bounced", "failed")
@@ -119,8 +117,9 @@ def report(
         raise ConfigurationError(f"RESULT: {result!r} is none of {', '.join(_RESULTS)}")
     settings = with_broker(load_settings())
     step, at = _find(settings, step_id), now()
-    _tell(
+    tell(
         settings,
+        "dunning",
         DunningStepReported(
             event_id=f"dunning-{uuid4()}",
             occurred_at=at,
@@ -132,6 +131,7 @@ def report(
             on=at // MICROSECONDS_PER_DAY,
             detail=f"by {by}: {reason}" if reason else f"by {by}",
         ),
+        step.customer_id,
     )
     typer.echo(f"{step_id}: {result}")
 
@@ -142,8 +142,9 @@ def _decide(step_id: str, decision: str, by: str, reason: str, channel: str | No
     wanted = HANDED_OVER if decision == "recall" else "proposed"
     if step.state != wanted:
         raise UnknownStepError(f"step {step_id} is not {wanted} but {step.state}")
-    _tell(
+    tell(
         settings,
+        "dunning",
         DunningStepDecided(
             event_id=f"dunning-{uuid4()}",
             occurred_at=now(),
@@ -154,14 +155,8 @@ def _decide(step_id: str, decision: str, by: str, reason: str, channel: str | No
             reason=reason,
             channel=channel,
         ),
+        step.customer_id,
     )
-
-
-def _tell(settings: Settings, event: DunningStepReported | DunningStepDecided) -> None:
-    refusal = check(event)
-    if refusal is not None:
-        raise ConfigurationError(f"{refusal.field}: {refusal.detail}")
-    say(settings, open_codec(settings), "dunning", event, event.customer_id)
 
 
 def _open_steps(settings: Settings) -> Iterator[OpenStep]:

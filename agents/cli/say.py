@@ -7,13 +7,15 @@ from collections.abc import Iterable
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from agents.intake.rules import check
 from schemas.catalogue import topic_of
 from schemas.events import Event, Instant
 from streams.cloud_events import headers_of
 from streams.codec import Codec
-from streams.errors import HeadroomError
+from streams.errors import ConfigurationError, HeadroomError
 from streams.fast_lane.outlet import Outgoing
 from streams.kafka_client import producer_config
+from streams.registry import open_codec
 from streams.settings import Settings
 
 _SEND_SECONDS = 30.0
@@ -38,6 +40,19 @@ def say(settings: Settings, codec: Codec, verb: str, event: Event, customer_id: 
     topic = topic_of(type(event).__name__)
     headers = headers_of(verb)(event)
     send(settings, [Outgoing(topic, customer_id.encode(), codec.encode(event), headers)])
+
+
+def tell(settings: Settings, verb: str, event: Event, customer_id: str) -> None:
+    """The same for what a person has typed in.
+
+    Raises:
+        ConfigurationError: it cannot be; the field is named.
+        NotSentError: the brokers do not take it in time.
+    """
+    refusal = check(event)
+    if refusal is not None:
+        raise ConfigurationError(f"{refusal.field}: {refusal.detail}")
+    say(settings, open_codec(settings), verb, event, customer_id)
 
 
 def send(settings: Settings, records: Iterable[Outgoing]) -> None:

@@ -92,7 +92,7 @@ class Firm:
             **settings,
         }
         self.desk = WorkerProcess(self.environment, directory / "desk.log")
-        self._directory = directory
+        self.directory = directory
         self.posts: list[WorkerProcess] = []
         self.customers = [f"C-{number}" for number in range(customers)]
         self._read_journal = self.broker.reader(JOURNAL)
@@ -102,7 +102,7 @@ class Firm:
         """A worker of the notify agent, not started."""
         name = f"post-{len(self.posts)}"
         own = {"HEADROOM_WEB_PORT": str(free_port()), "HEADROOM_WORKER_NAME": name}
-        self.posts.append(WorkerProcess(self.environment | own, self._directory / f"{name}.log"))
+        self.posts.append(WorkerProcess(self.environment | own, self.directory / f"{name}.log"))
         return self.posts[-1]
 
     def owe(self, today: Day) -> None:

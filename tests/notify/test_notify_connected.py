@@ -107,11 +107,52 @@ def test_who_does_not_pay_gets_one_mail_and_it_is_known_to_be_sent(firm: Firm) -
     assert firm.mailroom.received()["c-1@customers.example"] == 2
     assert firm.mailroom.box[-1]["Subject"] == "Tweede herinnering: I-C-1"
     assert len(firm.mailroom.box) == _CUSTOMERS
+    (firm.directory / "came-back.mbox").write_text(_came_back(firm, "C-3"))
+    for _ in range(2):  # the second time changes nothing
+        shown = firm.dunning("bounces", str(firm.directory / "came-back.mbox"))
+        assert shown == f"C-3/{format_day(today)}/1: c-3@customers.example: 550 5.1.1 gone\n"
+    firm.told(settled("bounced", 2))
+    assert firm.outcomes()["C-3"][-2:] == ["bounced", "undeliverable"]
+    firm.dunning("pause", "C-4", *who, "--until", format_day(today + 30))
+    firm.told(settled("withdrawn", 1))
+    firm.dunning("resume", "C-4", *who)
     assert firm.run("reconcile") == f"0 differences in {_CUSTOMERS} accounts\n"
     post.terminate()
     firm.desk.terminate()
     assert (post.wait(30), firm.desk.wait(30)) == (0, 0), post.log
     assert "Traceback" not in post.log
+
+
+def _came_back(firm: Firm, customer: str) -> str:
+    """A mailbox with the report that a customer's mail came back, and a mail that is none."""
+    to = f"{customer}@customers.example".lower()
+    mail = next(one for one in firm.mailroom.box if one["To"] == to)
+    return f"""\
+From MAILER-DAEMON Mon Nov 30 09:00:00 2026
+Content-Type: multipart/report; report-type=delivery-status; boundary="B"
+
+--B
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example
+
+Final-Recipient: rfc822; {to}
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 gone
+
+--B
+Content-Type: text/rfc822-headers
+
+Message-ID: {mail["Message-ID"]}
+
+--B--
+
+From ann Mon Nov 30 09:00:00 2026
+Subject: lunch?
+
+Are you coming?
+"""
 
 
 def known(said: list[DunningStep | DunningStepSettled]) -> bool:
