@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import signal
@@ -21,7 +22,8 @@ from agents.notify.agent import has_carriers, notify
 from agents.rule_files import load_rules
 from agents.sink.agent import sink
 from schemas.catalogue import TOPICS, internal_topic
-from streams.app import Member, Wiring
+from streams.app import Member, Wiring, leader_topic
+from streams.certificates import watch_certificates
 from streams.errors import ConfigurationError
 from streams.fast_lane.fail_stop import stop_the_process
 from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT
@@ -65,6 +67,7 @@ def run_worker(settings: Settings, only: Collection[str] | None = None) -> None:
         raise ConfigurationError(
             f"no such agent: {', '.join(unknown)} (there are {', '.join(AGENTS)})"
         )
+    faulthandler.enable()  # where it was, should a library written in C end the process
     _tame_the_log(settings)
     # Faust makes loops of its own for its threads, so the policy is set and not only this loop.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -93,6 +96,7 @@ class _Worker:
                 wait_for_brokers, self._settings, give_up=self._stopping.is_set
             )
             if admin is not None:
+                watch_certificates(self._settings, self._metrics)
                 await self._work(admin)
         finally:
             await health.stop()
@@ -192,9 +196,13 @@ def _specs(settings: Settings) -> list[TopicSpec]:
     """The topics that a worker needs. They are created when missing, so that a first start needs no
     other step.
     """
+    leader = TopicSpec(leader_topic(settings.app_id, "credit"), 1, settings.replication_factor)
     return [
-        replace(spec, name=internal_topic(spec.name, settings.app_id))
-        for spec in catalogue_topics(settings)
+        *(
+            replace(spec, name=internal_topic(spec.name, settings.app_id))
+            for spec in catalogue_topics(settings)
+        ),
+        leader,
     ]
 
 

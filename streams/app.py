@@ -104,8 +104,8 @@ def build_app(
 ) -> faust.App:
     """The Faust App of one agent: its own consumer group, so that each agent scales by itself.
 
-    With `has_leader`, one of the App's workers is the leader; Faust makes a topic of one partition
-    for that. `stateful` are the topics whose partitions have a state.
+    With `has_leader`, one of the App's workers is the leader: who has the one partition of
+    `leader_topic`. `stateful` are the topics whose partitions have a state.
     """
     settings = wiring.settings
     app_id = f"{settings.app_id}-{agent}"
@@ -133,6 +133,9 @@ def build_app(
         stream_buffer_maxsize=_STREAM_BATCHES,
         topic_replication_factor=settings.replication_factor,
         topic_disable_leader=not has_leader,
+        # All topics are made before (`streams.topics`). Faust gives up when the brokers choose a
+        # controller just then.
+        topic_allow_declare=False,
         worker_redirect_stdouts=False,
         web_enabled=False,
     )
@@ -144,6 +147,11 @@ def build_app(
         assignor=Assignor(settings.instance_id, stateful=stateful, standbys=settings.standbys),
     )
     return app
+
+
+def leader_topic(app_id: str, agent: str) -> str:
+    """The topic whose owner leads the workers of an agent, by the name that Faust gives it."""
+    return f"{app_id}-{agent}-__assignor-__leader"
 
 
 def batch_topic(app: faust.App, *topics: str) -> Any:

@@ -133,6 +133,34 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.oldest_held_order_seconds = Gauge(
+            "headroom_oldest_held_order_seconds",
+            "Age of the order placed first of those on hold in this worker's partitions; 0: none",
+            registry=self.registry,
+        )
+        self.business_day_age_seconds = Gauge(
+            "headroom_business_day_age_seconds",
+            "Since the business day began that the partition furthest behind is on",
+            registry=self.registry,
+        )
+        self.opening_seconds = Gauge(
+            "headroom_opening_seconds",
+            "For how long the partition has been opened that was begun first; 0: none is",
+            ["group"],
+            registry=self.registry,
+        )
+        self.clickhouse_away = Gauge(
+            "headroom_clickhouse_away",
+            "1 while ClickHouse takes no rows",
+            registry=self.registry,
+        )
+        self.certificate_expiry_timestamp_seconds = Gauge(
+            "headroom_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that we trust or are shown, since 1970",
+            ["certificate"],
+            registry=self.registry,
+        )
+
         self.reconcile_differences = Gauge(
             "headroom_reconcile_differences",
             "What differed from the journal when it was compared last",

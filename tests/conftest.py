@@ -73,18 +73,28 @@ def apicurio(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Itera
 @pytest.fixture(scope="session")
 def chromium() -> Path:
     """The machine's browser; where there is none and Debian's may be installed, that one."""
-    installed = _on_path("chromium", "chromium-browser", "google-chrome")
-    if installed is None and shutil.which("apt-get") and os.geteuid() == 0:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return Path(found)
+    return _of_debian("chromium", "chromium")
+
+
+@pytest.fixture(scope="session")
+def prometheus_tools() -> Path:
+    """The directory that has `prometheus`, `promtool` and `amtool`."""
+    _of_debian("amtool", "prometheus-alertmanager")
+    return _of_debian("promtool", "prometheus").parent
+
+
+def _of_debian(command: str, package: str) -> Path:
+    """A command of the machine; where there is none and Debian's may be installed, that one."""
+    if shutil.which(command) is None and shutil.which("apt-get") and os.geteuid() == 0:
         _apt("update", "-qq")
-        _apt("install", "-y", "-qq", "--no-install-recommends", "chromium")
-        installed = _on_path("chromium")
-    if installed is None:
-        pytest.skip("needs Chromium, and this machine has none and no Debian packages")
-    return installed
-
-
-def _on_path(*names: str) -> Path | None:
-    return next((Path(found) for name in names if (found := shutil.which(name))), None)
+        _apt("install", "-y", "-qq", "--no-install-recommends", package)
+    found = shutil.which(command)
+    if found is None:
+        pytest.skip(f"needs {command}, and this machine has none and no Debian packages")
+    return Path(found)
 
 
 def _apt(*arguments: str) -> None:

@@ -16,7 +16,8 @@ import faust
 
 from agents.simulate import business_day
 from schemas.catalogue import JOURNAL
-from schemas.dates import day_of
+from schemas.dates import date_of, day_of
+from schemas.events import Day
 from streams.app import Wiring
 from streams.cloud_events import headers_of
 from streams.codec import Codec
@@ -49,3 +50,8 @@ def announce_business_days(app: faust.App, wiring: Wiring, codec: Codec, outlet:
         for partition in range(partitions):
             outlet.send(Outgoing(JOURNAL, None, value, headers(event), partition), unwatched)
         logger.info("business day %s begins", today.isoformat())
+
+
+def day_begins(day: Day, time_zone: str) -> float:
+    """When a business day begins by the calendar of a time zone, seconds since 1970."""
+    return datetime.combine(date_of(day), datetime.min.time(), ZoneInfo(time_zone)).timestamp()

@@ -6,12 +6,13 @@ The rules are in `agents.credit.rules`. This file binds them to their topics.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from agents.clock.agent import announce_business_days
+from agents.clock.agent import announce_business_days, day_begins
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
 from agents.credit import state
@@ -28,7 +29,7 @@ from agents.credit.effects import (
 )
 from agents.credit.failures import Failures
 from agents.credit.parking import AccountFailedError, parked_in
-from agents.credit.portfolio import Portfolio, Totals
+from agents.credit.portfolio import Portfolio, Totals, first_held
 from agents.credit.rules import figures, group_figures, has_figures
 from schemas.catalogue import CREDIT_CHANGELOG, JOURNAL, internal_topic, topic_of
 from schemas.events import (
@@ -94,6 +95,14 @@ def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
         portfolio.show(stores)
         parked = sum(len(parked_in(store)) for store in stores)
         wiring.metrics.parked_accounts.set(parked)
+        now = time.time()
+        oldest = [one for store in stores if (one := first_held(store)) is not None]
+        waited = now - min(oldest) / 1_000_000 if oldest else 0.0
+        wiring.metrics.oldest_held_order_seconds.set(max(waited, 0.0))
+        days = [day for store in stores if (day := store.get(state.BUSINESS_DAY)) is not None]
+        if days and wiring.settings.clock == "wall":
+            began = day_begins(min(days), wiring.settings.time_zone)
+            wiring.metrics.business_day_age_seconds.set(now - began)
 
     wiring.metrics.before_scrape.append(show)
     return member("credit", app, lane)

@@ -115,11 +115,14 @@ class Books(AccountDay):
     def count_held(self, order_id: str, order: state.Order, by: int) -> None:
         """Count an order as held (1), or no longer (-1)."""
         self.account.held_orders += by
-        key = state.held_key(self.account_id, order.placed_at, order_id)
-        if by > 0:
-            self.ledger.put(key, True)
-        else:
-            self.ledger.delete(key)
+        for key in (
+            state.held_key(self.account_id, order.placed_at, order_id),
+            state.partition_held_key(order.placed_at, self.account_id, order_id),
+        ):
+            if by > 0:
+                self.ledger.put(key, True)
+            else:
+                self.ledger.delete(key)
         if self.group is not None:
             self.group.count_held(self.account_id, order_id, order, by)
 

@@ -64,6 +64,8 @@ def take_out(
             _, _, own_key = entry.partition(state.NUL)
             entries.append(MovedEntry(key=own_key, value=state.to_json(value)))
             ledger.delete(entry)
+            if own_key[0] == "h":
+                ledger.delete(state.held_in_partition(entry))
     return [*entries[1:], *entries[:1]]
 
 

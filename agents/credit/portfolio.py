@@ -8,14 +8,24 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from agents.core.ledger import Ledger
+from agents.credit import state
 from agents.credit.effects import Standing
-from schemas.events import Minor
+from schemas.events import Instant, Minor
 from schemas.money import exponent
 from streams.fast_lane.store import PartitionStore
 from streams.metrics import Metrics
 
 NOTE = "portfolio"
 """Name of the note that holds the totals."""
+
+
+def first_held(ledger: Ledger) -> Instant | None:
+    """When the order was placed that was placed first of those on hold in a partition."""
+    for key, _ in ledger.scan(*state.partition_held_range()):
+        placed_at, _, _ = state.held_order(key)
+        return placed_at
+    return None
 
 
 class Totals(msgspec.Struct):

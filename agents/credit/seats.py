@@ -183,7 +183,10 @@ def take_in(
     """
     customer_id = event.customer_id
     for entry in event.entries:
-        ledger.put(f"{customer_id}\0{entry.key}", state.from_json(entry.key, entry.value))
+        key = f"{customer_id}\0{entry.key}"
+        ledger.put(key, state.from_json(entry.key, entry.value))
+        if entry.key[0] == "h":
+            ledger.put(state.held_in_partition(key), True)
     if event.part < event.parts:
         return
     account: state.Account = ledger.get(state.account_key(customer_id)) or state.Account()

@@ -466,6 +466,30 @@ def held_range(account_id: str) -> tuple[str, str]:
     return f"{account_id}\0h", f"{account_id}\0i"
 
 
+HELD = "\0h"
+"""Before what the index of a partition's held orders has: the one placed first comes first."""
+
+
+def partition_held_key(placed_at: Instant, account_id: str, order_id: str) -> str:
+    return f"{HELD}{placed_at:020d}\0{account_id}\0{order_id}"
+
+
+def held_in_partition(held_key: str) -> str:
+    """The key in the partition's index for one in an account's."""
+    account_id, placed, order_id = held_key.split(NUL, 2)
+    return f"{HELD}{placed[1:]}\0{account_id}\0{order_id}"
+
+
+def partition_held_range() -> tuple[str, str]:
+    return HELD, "\0i"
+
+
+def held_order(partition_held_key: str) -> tuple[Instant, str, str]:
+    """When an order of the partition's index was placed, its account and its id."""
+    _, placed, account_id, order_id = partition_held_key.split(NUL, 3)
+    return int(placed[1:]), account_id, order_id
+
+
 def rank_key(account_id: str, placed_at: Instant, order_id: str) -> str:
     return f"{account_id}\0q{_LATEST - placed_at:020d}\0{order_id}"
 
@@ -693,6 +717,7 @@ _PARTITION_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "j": msgspec.msgpack.Decoder(bool),
     "e": msgspec.msgpack.Decoder(DayRun),
     "m": msgspec.msgpack.Decoder(bool),
+    "h": msgspec.msgpack.Decoder(bool),
 }
 
 

@@ -40,6 +40,10 @@ _OF_PARTITION = {
     "g": "agenda",
     "x": "documents to forget",
     "p": "parked account",
+    "h": "index of held orders",
+    "j": "agenda of the dunning run",
+    "m": "agenda of groups' members",
+    "e": "run of the business day",
 }
 NOTHING = "nothing"
 

@@ -84,6 +84,7 @@ def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
 
     def show_lag() -> None:
         now = time.time()
+        wiring.metrics.clickhouse_away.set(inserts.away)
         for table, seconds in lag_seconds(list(partitions.values()), now).items():
             wiring.metrics.sink_lag_seconds.labels(table.removesuffix("_raw")).set(seconds)
 

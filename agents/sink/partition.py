@@ -43,6 +43,11 @@ class Inserts:
         self._not_before = 0.0
         self._away_since: float | None = None
 
+    @property
+    def away(self) -> bool:
+        """Whether ClickHouse takes no rows."""
+        return self._away_since is not None
+
     async def insert(self, batch: Batch) -> bool:
         """Whether ClickHouse has the batch now. If not, it is to be offered again.
 

@@ -86,6 +86,7 @@ class Lane:
         self._metrics = metrics
         self._partitions: dict[TP, Partition] = {}
         self._opening: dict[TP, asyncio.Task[None]] = {}
+        self._opening_since: dict[TP, float] = {}
         self._committing: set[TP] = set()
         self._held: dict[TP, str] = {}
         self._committer: asyncio.Task[None] | None = None
@@ -103,6 +104,7 @@ class Lane:
         self._fetch.may_read = self._may_read
         metrics.before_scrape.append(self._show_lag)
         metrics.before_scrape.append(self._show_held)
+        metrics.before_scrape.append(self._show_opening)
         app.on_partitions_assigned.connect(self._assigned)  # type: ignore[arg-type]
         app.on_partitions_revoked.connect(self._revoked)  # type: ignore[arg-type]
 
@@ -233,6 +235,11 @@ class Lane:
                 partition_label(str(self.app.conf.id), tp)
             ).set(max(now - partition.last_record_at, 0.0) if behind else 0.0)
 
+    def _show_opening(self) -> None:
+        begun = min(self._opening_since.values(), default=None)
+        waited = 0.0 if begun is None else time.monotonic() - begun
+        self._metrics.opening_seconds.labels(str(self.app.conf.id)).set(waited)
+
     def _show_held(self) -> None:
         self._metrics.held_partitions.labels(str(self.app.conf.id)).set(len(self.held()))
 
@@ -292,7 +299,7 @@ class Lane:
     async def _open(self, tp: TP, *, instead_of: Partition | None = None) -> None:
         """Make a partition ready, once the one that it takes the place of is closed."""
         loop = asyncio.get_running_loop()
-        started = time.monotonic()
+        started = self._opening_since[tp] = time.monotonic()
 
         def abandoned() -> bool:
             return tp not in self._wanted
@@ -321,6 +328,7 @@ class Lane:
             return
         finally:
             self._opening.pop(tp, None)
+            self._opening_since.pop(tp, None)
         if abandoned():
             await partition.close()
             return

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agents.core.policy import PolicyBook
-from agents.credit import moving
+from agents.credit import moving, state
 from agents.credit.effects import Effect
 from schemas import events as ev
 from schemas.events import Event, OrderDecision
@@ -171,6 +171,22 @@ class Journal(RuleBasedStateMachine):
                 assert shown.exposure == sum(one.exposure for one in members)
                 assert shown.open_orders == sum(one.open_orders for one in members)
                 assert shown.unapplied_credit == sum(one.unapplied_credit for one in members)
+
+    @invariant()
+    def a_partitions_index_has_the_held_orders_of_its_accounts(self) -> None:
+        for ledger in self.partitions.ledgers.values() if hasattr(self, "partitions") else ():
+            indexed = [
+                (placed_at, account_id, order_id)
+                for key, _ in ledger.scan(*state.partition_held_range())
+                for placed_at, account_id, order_id in [state.held_order(key)]
+            ]
+            held = [
+                (ledger.get(state.order_key(account_id, state.last_part(key))).placed_at,
+                 account_id, state.last_part(key))
+                for account_id in state.accounts(ledger)
+                for key, _ in ledger.scan(*state.held_range(account_id))
+            ]  # fmt: skip
+            assert indexed == sorted(held)
 
     def what_has_arrived_is_what_the_documents_are_worth(self) -> None:
         """When nothing is under way, the partitions together say what one ledger would."""
