@@ -45,7 +45,7 @@ _DEAD_SECONDS = 300.0
 """A commit that takes so long will not come any more: the worker should be started anew."""
 _STOP_SECONDS = 30.0
 _ASK_AGAIN_SECONDS = 1.0
-_GARBAGE_THRESHOLDS = (20_000, 20, 50)
+_GARBAGE_THRESHOLDS = (5_000, 5, 1_000)
 
 
 def usual_agents(settings: Settings) -> tuple[str, ...]:
@@ -111,7 +111,8 @@ class _Worker:
             # Half started, Faust does not end by itself.
             stop_the_process("an agent could not start", error)
         # What lives as long as the worker is not looked at again by the collector, and it looks
-        # seldom: events and records hold no cycles. Measured: a seventh less time per event.
+        # at little at a time: a look at 400,000 objects kept orders waiting for 0.4 s. Events and
+        # records hold no cycles. Measured: a seventh less time per event.
         gc.freeze()
         gc.set_threshold(*_GARBAGE_THRESHOLDS)
         self._started = True

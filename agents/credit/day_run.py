@@ -27,7 +27,7 @@ from agents.dunning.look import look
 from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import BusinessDayContinued, BusinessDayStarted, Day
 
-ACCOUNTS_PER_PIECE = 8
+ACCOUNTS_PER_PIECE = 6
 """What an order waits for at most, in each partition, is one piece: a millisecond or two."""
 
 
