@@ -8,15 +8,10 @@ from dataclasses import dataclass
 import msgspec
 
 from agents.sink.plan import Batch, Planner
+from schemas.catalogue import topic_of
 from schemas.events import BY_NAME, OUTGOING, Event
 
 JOURNAL = "credit.journal.v1"
-TOPICS = {
-    "OrderDecision": "credit.order-decisions.v1",
-    "CreditLimitAlert": "credit.limit-alerts.v1",
-    "ExposureChanged": "credit.exposures.v1",
-    "RiskSignal": "credit.risk-signals.v1",
-}
 STAMP = 1_700_000_000_000
 
 
@@ -63,6 +58,6 @@ def batches_of(events: Sequence[Event], first_offset: int = 0) -> list[Batch]:
     by_topic: dict[str, list[KafkaRecord]] = {}
     for place, event in enumerate(events):
         outgoing = isinstance(event, OUTGOING)
-        topic = TOPICS[type(event).__name__] if outgoing else JOURNAL
+        topic = topic_of(type(event).__name__) if outgoing else JOURNAL
         by_topic.setdefault(topic, []).append(record(event, first_offset + place))
     return [batch_of(topic, 0, records) for topic, records in by_topic.items()]
