@@ -7,6 +7,7 @@ done with anything else that a browser sends by itself.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _STYLE = "/style.css"
 _FORM_BYTES_MAX = 16_384
+_COPY_SECONDS = 3.0
+_LOOK_AGAIN_SECONDS = 0.2
 _KEY_SECONDS = 600
 """Who presses the button again within this time comes to the same payment."""
 
@@ -207,9 +210,12 @@ class _Pages:
             ticket = read(request.path_params["ticket"], self._portal.secrets)
         except BadTicketError as error:
             raise HTTPException(404) from error
-        claim = await run_in_threadpool(self._look, ticket)
-        if claim is None:
-            raise HTTPException(410)
+        # A letter may be read before the copy of the state has heard of it.
+        patience = time.monotonic() + _COPY_SECONDS
+        while (claim := await run_in_threadpool(self._look, ticket)) is None:
+            if time.monotonic() > patience:
+                raise HTTPException(410)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         return claim
 
     def _look(self, ticket: Ticket) -> ClaimNow | None:

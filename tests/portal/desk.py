@@ -12,6 +12,7 @@ from credit.journals import DAY, Journal
 from handover.claims import rules
 from notify.letters import CREDITOR
 
+from agents.core.ledger import MemoryLedger
 from agents.core.refusal import Refusal
 from agents.dunning.rehearsal import arrived, goes_by_itself
 from agents.live_copy import Place
@@ -47,11 +48,13 @@ class Desk:
         """Letters that went out."""
         self.all_steps: list[DunningStep] = []
         self.away = False
+        self.behind = 0
+        """So many looks at the state find nothing yet."""
         (self.port,) = free_ports(1, [])
         self.url = f"http://{LOOPBACK}:{self.port}"
         self._write_letter({"country": "NL", "segment": "strict", "language": "en", **customer})
         self.portal = Portal(
-            place_of=lambda customer_id: Place(self._simulation.ledger, customer_id),
+            place_of=self._place_of,
             say=self._say,
             creditor=CREDITOR,
             secrets=(SECRET,),
@@ -68,6 +71,12 @@ class Desk:
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
+
+    def _place_of(self, customer_id: str) -> Place:
+        if self.behind:
+            self.behind -= 1
+            return Place(MemoryLedger(), customer_id)
+        return Place(self._simulation.ledger, customer_id)
 
     def _write_letter(self, customer: dict[str, str]) -> None:
         journal = Journal()

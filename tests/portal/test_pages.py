@@ -229,6 +229,13 @@ def test_a_letter_that_is_forgotten_says_where_to_write(desk: Desk) -> None:
     assert "credit@noorderlicht.example" in page
 
 
+def test_who_opens_a_letter_at_once_waits_until_the_state_has_heard_of_it(desk: Desk) -> None:
+    desk.behind = 3
+    status, page, _ = get(desk.page)
+    assert status == 200
+    assert "I-1" in page
+
+
 def test_when_the_brokers_are_away_it_says_so_and_keeps_what_was_filled_in(desk: Desk) -> None:
     desk.away = True
     status, page, _ = post(

@@ -45,6 +45,7 @@ class PortalProcess:
         self._environment = environment
         self._log = log
         self.url = environment["HEADROOM_PORTAL_URL"]
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -63,8 +64,15 @@ class PortalProcess:
             return 0
 
     def stop(self) -> int:
+        assert self._process is not None
         self._process.terminate()
         return self._process.wait(30)
+
+    def close(self) -> None:
+        """Whatever has become of the test."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
 
 
 def wait_until(is_so: Callable[[], bool], log: Path | None = None) -> None:
@@ -101,6 +109,14 @@ def firm(tmp_path: Path, cache_dir: Path, mollie: FakeMollie) -> Iterator[Firm]:
         one.close()
 
 
+@pytest.fixture
+def portal(firm: Firm, tmp_path: Path) -> Iterator[PortalProcess]:
+    """Not started."""
+    one = PortalProcess(firm.environment, tmp_path / "portal.log")
+    yield one
+    one.close()
+
+
 def links(firm: Firm) -> dict[str, list[str]]:
     """By customer, the links of their mails, the first one first."""
     found: dict[str, list[str]] = {}
@@ -114,7 +130,7 @@ def links(firm: Firm) -> dict[str, list[str]]:
 
 
 def test_what_customers_answer_is_followed_by_the_rules(
-    firm: Firm, mollie: FakeMollie, tmp_path: Path
+    firm: Firm, mollie: FakeMollie, portal: PortalProcess, tmp_path: Path
 ) -> None:
     today = working_day()
     firm.desk.start()
@@ -123,12 +139,11 @@ def test_what_customers_answer_is_followed_by_the_rules(
     letters.start(only="notify")
     firm.owe(today)
     letters.wait_until_ready()
-    portal = PortalProcess(firm.environment, tmp_path / "portal.log")
     portal.start()
     firm.begin(today)
     firm.told(settled("sent", 3))
     (contests,), (pays,), (fails,) = (links(firm)[name] for name in ("C-0", "C-1", "C-2"))
-    wait_until(lambda: get(contests)[0] == 200)
+    assert get(contests)[0] == 200  # it waits until it has heard of the letter
     assert "I-C-0" in words(get(contests)[1])
 
     assert post(f"{contests}/contest", invoice="I-C-0", reason="not_delivered")[0] == 303
