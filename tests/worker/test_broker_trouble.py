@@ -70,6 +70,7 @@ def test_nothing_is_lost_and_the_worker_goes_on_by_itself(
     broker.flush()
 
     decisions = read_decisions(lambda read: len({m.value() for m in read}) >= 500)
+    assert worker.exit_code is None, worker.log
     by_id: dict[str, set[bytes | None]] = defaultdict(set)
     for message in decisions:
         by_id[headers_of(message)["ce_id"].decode()].add(message.value())
