@@ -34,7 +34,6 @@ from streams.registry import open_codec
 from streams.settings import Settings, load_settings
 
 _STEPS = topic_of("DunningStep")
-_STEP_HELP = "By its id in `headroom dunning list`."
 _AsJson = Annotated[bool, typer.Option("--json", help="For a program to read.")]
 
 
@@ -86,7 +85,7 @@ def _published(settings: Settings, step_id: str, customer: str | None = None) ->
     """The last attempt at the step, as it stands in its topic."""
     codec = open_codec(settings)
     needle, found = step_id.encode(), None
-    readers = open_readers(client_config(settings), topic_of("DunningStep"))
+    readers = open_readers(client_config(settings), _STEPS)
     if customer is not None:
         readers = [readers[partition_of(customer.encode(), len(readers))]]
     for reader in readers:

@@ -6,6 +6,7 @@ those events come to.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -31,6 +32,9 @@ from schemas.dates import MICROSECONDS_PER_DAY, format_day
 from schemas.events import Day, DunningStep, DunningStepSettled, Event, Minor
 from schemas.json_lines import to_line
 from schemas.money import format_amount
+
+_ToldLater = ev.PaymentCleared | ev.PaymentAllocated | ev.PaymentReversed
+"""What may be told of a payment after it was received."""
 
 
 class ContactRow(msgspec.Struct, frozen=True):
@@ -171,7 +175,7 @@ def build(
             pass
     today = max(day_of_letter(step), simulation.ledger.get(state.BUSINESS_DAY) or 0)
     case = look_at(simulation.ledger, policies, step.customer_id, today)
-    mine = _Mine(step, case)
+    mine = _Mine(step)
     own = [entry for entry in history.own if mine.concerns(entry.event)]
     letters = _letters(history, mine)
     return Dossier(
@@ -213,10 +217,9 @@ class _Mine:
     `I-1` of customer `C-2` is kept as `C-2/I-1` where the other customer had an `I-1` too.
     """
 
-    def __init__(self, step: DunningStep, case: Case) -> None:
+    def __init__(self, step: DunningStep) -> None:
         self.claimed = {one.invoice_id for one in step.invoices}
         self._customer_id = step.customer_id
-        self._case = case
 
     def here(self, customer_id: str, invoice_id: str) -> str:
         """The name of an event's invoice in the account."""
@@ -300,18 +303,16 @@ def _invoice(case: Case, invoice_id: str, today: Day) -> InvoiceRow:
 
 def _payments(own: list[Entry], mine: _Mine) -> Iterator[PaymentRow]:
     """Every payment of the customer; one that is for several invoices has a row for each."""
-    told = [entry.event for entry in own]
     received: dict[tuple[str, str], ev.PaymentReceived] = {}
-    for event in told:
+    told_later: defaultdict[tuple[str, str], list[_ToldLater]] = defaultdict(list)
+    for entry in own:
+        event = entry.event
         if isinstance(event, ev.PaymentReceived):
             received.setdefault((event.customer_id, event.payment_id), event)
+        elif isinstance(event, _ToldLater):
+            told_later[event.customer_id, event.payment_id].append(event)
     for (customer_id, payment_id), payment in received.items():
-        later = [
-            one
-            for one in told
-            if isinstance(one, ev.PaymentCleared | ev.PaymentAllocated | ev.PaymentReversed)
-            and (one.customer_id, one.payment_id) == (customer_id, payment_id)
-        ]
+        later = told_later[customer_id, payment_id]
         parts = [(part.invoice_id, part.amount) for part in payment.allocations]
         parts += [
             (one.invoice_id, one.amount) for one in later if isinstance(one, ev.PaymentAllocated)

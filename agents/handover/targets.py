@@ -116,12 +116,10 @@ class SftpServer:
     def deliver(self, parcel: Parcel) -> str:
         try:
             return asyncio.run(asyncio.wait_for(self._put(parcel), _SECONDS))
-        except (asyncssh.PermissionDenied, asyncssh.HostKeyNotVerifiable) as error:
-            raise CarrierAwayError(f"{self.host}: {error}") from error
         except asyncssh.SFTPError as error:
             raise CarrierAwayError(f"{self.host}: {error.reason}") from error
         except (OSError, asyncssh.Error, TimeoutError) as error:
-            raise CarrierAwayError(f"{self.host}: {error or type(error).__name__}") from error
+            raise CarrierAwayError(f"{self.host}: {str(error) or type(error).__name__}") from error
 
     async def _put(self, parcel: Parcel) -> str:
         path = PurePosixPath(self.directory) / parcel.name
