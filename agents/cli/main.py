@@ -1,19 +1,14 @@
 """The `headroom` command: one verb, one module, imported only when its verb is asked for.
 
-A verb is a line in `VERBS` and a module `agents.cli.<verb>` that has either a function of the
-verb's name, which is a typer command, or a typer `app` with verbs of its own. Results go to stdout,
-talk to stderr. Exit status: 0 done, 1 the work failed, 2 wrong use; a wrong setting is wrong use.
+A verb is a line in `VERBS` and a module `agents.cli.<verb>`. Results go to stdout, talk to stderr.
+Exit status: 0 done, 1 the work failed, 2 wrong use; a wrong setting is wrong use.
 """
 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from typing import Any
 
-import typer
-from typer.core import TyperGroup
-
+from agents.cli.verbs import Verb, group
 from streams.errors import ConfigurationError, HeadroomError
 
 FAILED = 1
@@ -41,46 +36,17 @@ VERBS = {
 }
 """Every verb with what `headroom --help` says of it, so that the help needs no verb's imports."""
 
-
-class _Verbs(TyperGroup):
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name = args[0]
-        if name in self.commands:
-            return name, _command(name), args[1:]
-        return super().resolve_command(ctx, args)
-
-
-def _command(verb: str) -> Any:
-    module = import_module(f"agents.cli.{verb}")
-    app = getattr(module, "app", None)
-    if app is None:
-        app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(verb)(getattr(module, verb))
-    return typer.main.get_command(app)
-
-
-def _app() -> typer.Typer:
-    app = typer.Typer(
-        name="headroom",
-        cls=_Verbs,
-        help="Real-time credit control on Kafka.",
-        no_args_is_help=True,
-        add_completion=False,
-        # Plain help and errors: the decorated ones cost a tenth of a second at every start.
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
-    # A callback of its own keeps a group a group, however many verbs there are.
-    app.callback()(lambda: None)
-    for verb, line in VERBS.items():
-        app.command(verb, help=line)(lambda: None)
-    return app
+app = group(
+    "headroom",
+    "Real-time credit control on Kafka.",
+    {name: Verb(line, name) for name, line in VERBS.items()},
+)
 
 
 def run() -> None:
     """Entry point. An error of ours is one line on stderr; any other is a bug and shows itself."""
     try:
-        _app()()
+        app()
     except ConfigurationError as error:
         print(f"headroom: {error}", file=sys.stderr)
         sys.exit(WRONG_USE)

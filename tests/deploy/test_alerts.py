@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
-from agents.cli.main import VERBS, _command
+from agents.cli.main import app
 from streams.metrics import Metrics
 
 _ROOT = Path(__file__).parents[2]
@@ -127,11 +128,10 @@ def test_a_page_says_what_it_means_what_to_look_at_what_to_do_and_when_it_is_ove
 
 def _check_command(text: str) -> None:
     """The verb, and every option that the page gives it, are there."""
-    _, verb, *words = shlex.split(text)
-    assert verb in VERBS, text
-    command = _command(verb)
-    if hasattr(command, "commands") and words:
-        command = command.commands[words.pop(0)]
+    words = shlex.split(text)[1:]
+    command: Any = typer.main.get_command(app)
+    while words and hasattr(command, "resolve_command"):
+        _, command, words = command.resolve_command(typer.Context(command), words)
     options = {name for parameter in command.params for name in parameter.opts}
     for word in words:
         if word.startswith("--"):

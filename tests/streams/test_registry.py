@@ -20,13 +20,8 @@ from schemas import catalogue, events, records
 from schemas.events import OrderPlaced
 from streams.codec import Codec
 from streams.errors import ConfigurationError, InvalidMessage, TransportError
-from streams.registry import (
-    RETRY_AFTER_SECONDS,
-    UNKNOWN_FOR_SECONDS,
-    LockedSchemaIds,
-    RegistrySchemaIds,
-    open_schema_ids,
-)
+from streams.registry import LockedSchemaIds, open_schema_ids
+from streams.registry_ids import RETRY_AFTER_SECONDS, UNKNOWN_FOR_SECONDS, RegistrySchemaIds
 
 
 class Clock:
@@ -143,7 +138,7 @@ class FakeRegistry:
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
     # It answers from a thread of this process, which a busy machine may keep waiting.
-    monkeypatch.setattr("streams.registry.REQUEST_TIMEOUT_SECONDS", 60)
+    monkeypatch.setattr("streams.registry_ids.REQUEST_TIMEOUT_SECONDS", 60)
     fake = FakeRegistry()
     yield fake
     fake.close()
