@@ -39,7 +39,8 @@ RECORD_BYTES = 1024
 _LOT_RECORDS = 1000
 _LISTEN_SECONDS = 0.05
 _CLOSED_SECONDS = 0.005
-_ASK_SECONDS = 10.0
+_ASK_SECONDS = 1.5
+_ASK_AGAIN_SECONDS = 0.2
 OF_NO_HELP_TO_WAIT = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -99,12 +100,15 @@ _statistics = msgspec.json.Decoder(_Statistics)
 class _Reading:
     """A partition from its opening to its closing; tells apart what came before and after."""
 
-    __slots__ = ("next_offset", "opening", "tp")
+    __slots__ = ("gone", "next_offset", "opening", "tp")
 
     def __init__(self, tp: TP, next_offset: int | None, opening: int) -> None:
         self.tp = tp
         self.next_offset = next_offset
+        """None until the brokers have said where to begin."""
         self.opening = opening
+        self.gone: int | None = None
+        """The record that was wanted and that there is no more."""
 
 
 class Fetch:
@@ -146,6 +150,10 @@ class Fetch:
         self._waiting: deque[tuple[_Reading, Fetched]] = deque()
         self._arrived = asyncio.Event()
         self._orders: queue.SimpleQueue[tuple[str, _Reading]] = queue.SimpleQueue()
+        self._lost: list[_Reading] = []
+        """The thread's: those of which nobody has said yet where they begin."""
+        self._ask_at = 0.0
+        self._asked_in_vain = False
         self._consumer: Consumer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -174,6 +182,10 @@ class Fetch:
         """
         reading = self._open.get(tp)
         return reading is not None and reading.opening == fetched.opening
+
+    def is_reading(self) -> bool:
+        """Of every partition that is open it is known where to read."""
+        return all(reading.next_offset is not None for reading in self._open.values())
 
     def close(self, tp: TP) -> None:
         """Read it no longer; what is on its way from it is dropped."""
@@ -236,6 +248,7 @@ class Fetch:
         try:
             while not self._stopping:
                 self._obey(consumer, readings)
+                self._place_the_lost(consumer, readings)
                 if not readings or not self.may_read():
                     time.sleep(_CLOSED_SECONDS)
                     continue
@@ -257,24 +270,71 @@ class Fetch:
                 order, reading = self._orders.get_nowait()
             except queue.Empty:
                 return
-            place = TopicPartition(*reading.tp)
-            if order == "close":
+            if order == "open" and reading.next_offset is None:
+                self._lost.append(reading)
+            elif order == "open":
+                self._begin(reading, reading.next_offset, consumer, readings)
+            elif reading in self._lost:
+                self._lost.remove(reading)
+            else:
                 del readings[reading.tp]
-                consumer.incremental_unassign([place])
-                continue
-            readings[reading.tp] = reading
-            if reading.next_offset is None:
-                reading.next_offset = self._beginning(consumer, place)
-            consumer.incremental_assign([TopicPartition(*reading.tp, reading.next_offset)])
+                consumer.incremental_unassign([TopicPartition(*reading.tp)])
 
-    def _beginning(self, consumer: Consumer, place: TopicPartition) -> int:
-        committed = self._ask(lambda: consumer.committed([place], timeout=_ASK_SECONDS))[0].offset
-        return committed if committed >= 0 else self._first(consumer, place)
+    def _begin(
+        self, reading: _Reading, at: int | None, consumer: Consumer, readings: dict[TP, _Reading]
+    ) -> None:
+        assert at is not None  # noqa: S101  asked before
+        reading.next_offset = at
+        readings[reading.tp] = reading
+        consumer.incremental_assign([TopicPartition(*reading.tp, at)])
 
-    def _first(self, consumer: Consumer, place: TopicPartition) -> int:
-        low: int
-        low, _ = self._ask(lambda: consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS))
-        return low
+    def _place_the_lost(self, consumer: Consumer, readings: dict[TP, _Reading]) -> None:
+        """Ask where they begin, one after the other; the rest is read meanwhile.
+
+        A client that asked for a topic's leader in vain may take the topic for one that does not
+        exist, and go on doing so when its brokers are back; so it is made to look for it before it
+        asks again.
+        """
+        while self._lost and not self._stopping and time.monotonic() >= self._ask_at:
+            reading = self._lost[0]
+            place = TopicPartition(*reading.tp)
+            asked_at = time.monotonic()
+            try:
+                if self._asked_in_vain:
+                    consumer.list_topics(place.topic, timeout=_ASK_SECONDS)
+                at = self._beginning(reading, consumer, place)
+            except KafkaException as error:
+                if cause_of(error).code() in OF_NO_HELP_TO_WAIT:
+                    raise
+                self._complain(
+                    "where to read %s-%s is not known: %s", *reading.tp, cause_of(error).str()
+                )
+                self._asked_in_vain = True
+                # Another's leader may answer; and those that are read have half of the time.
+                self._lost.append(self._lost.pop(0))
+                now = time.monotonic()
+                self._ask_at = now + max(now - asked_at, _ASK_AGAIN_SECONDS)
+                return
+            self._asked_in_vain = False
+            self._lost.pop(0)
+            if reading.gone is not None:
+                logger.error(
+                    "%s-%s: record %s is gone, going on with %s", *reading.tp, reading.gone, at
+                )
+            self._begin(reading, at, consumer, readings)
+
+    def _beginning(self, reading: _Reading, consumer: Consumer, place: TopicPartition) -> int:
+        """What the group has committed, or else the first record there is; and that where the one
+        that was wanted is gone.
+        """
+        if reading.gone is None:
+            committed = consumer.committed([place], timeout=_ASK_SECONDS)[0].offset
+            if committed >= 0:
+                return committed
+        bounds = consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)
+        if bounds is None:  # so it says where it has no answer in time
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+        return int(bounds[0])
 
     def _hand_over(
         self, messages: list[Message], consumer: Consumer, readings: dict[TP, _Reading]
@@ -335,13 +395,10 @@ class Fetch:
         if error.code() != KafkaError._AUTO_OFFSET_RESET or reading is None:  # noqa: SLF001
             self._complain("reading %s: %s", topic, error.str())
             return
-        place = TopicPartition(*reading.tp)
-        first = self._first(consumer, place)
-        gone = reading.next_offset
-        logger.error("%s-%s: record %s is gone, going on with %s", *reading.tp, gone, first)
-        reading.next_offset = first
-        consumer.incremental_unassign([place])
-        consumer.incremental_assign([TopicPartition(*reading.tp, first)])
+        consumer.incremental_unassign([TopicPartition(*reading.tp)])
+        del readings[reading.tp]
+        reading.gone, reading.next_offset = reading.next_offset, None
+        self._lost.append(reading)
 
     def _note_ends(self, statistics: str) -> None:
         told = _statistics.decode(statistics)
@@ -351,14 +408,3 @@ class Fetch:
             for place in places.partitions.values()
             if place.ls_offset >= 0
         }
-
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        """Ask the brokers until they answer."""
-        while True:
-            try:
-                return question()
-            except KafkaException as error:
-                if self._stopping or cause_of(error).code() in OF_NO_HELP_TO_WAIT:
-                    raise
-                self._complain("asking for offsets: %s", cause_of(error).str())
-                time.sleep(_CLOSED_SECONDS)

@@ -169,8 +169,10 @@ class Lane:
         return (partition.next_offset or 0) >= end or self._in_flight() >= self._in_flight_bytes
 
     def is_ready(self) -> bool:
-        """All that is assigned is restored, and there has been an assignment."""
-        return self._accepting and self._wanted == self._partitions.keys()
+        """All that is assigned is restored and being read, and there has been an assignment."""
+        return (
+            self._accepting and self._wanted == self._partitions.keys() and self._fetch.is_reading()
+        )
 
     def held(self) -> Collection[str]:
         """The partitions that stand still until the worker starts anew, each with why."""

@@ -74,6 +74,11 @@ class BatchConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust would complain, of each partition every few seconds, that aiokafka fetches
+        nothing. The lane watches over what is read (`Lane.is_ready`, `Lane.stuck_for`).
+        """
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109
         """The next message: what was read of one partition."""
         if not self.flow_active:

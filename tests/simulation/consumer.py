@@ -8,8 +8,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaError, TopicPartition
-from simulation.brokers import Brokers
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from simulation.brokers import Brokers, refusal
 from simulation.log import Entry, Place
 from simulation.message import Message
 from simulation.network import Network
@@ -60,6 +66,10 @@ class Consumer:
         self._asked_meanwhile = False
         self._watching = False
         self._closed = False
+        self._taken_for_missing: set[str] = set()
+        """Topics that were asked for in vain: as librdkafka's, it asks no more until it is made to
+        look for them.
+        """
 
     # ── assignment ──────────────────────────────────────────────────────────────────────────────
 
@@ -203,10 +213,17 @@ class Consumer:
             log = self._brokers.log(place)
             return log.first, log.end_for(committed=self._committed_only)
 
-        return self._network.ask("watermarks", look, timeout)
+        if partition.topic in self._taken_for_missing:
+            raise refusal(KafkaError._UNKNOWN_PARTITION)
+        try:
+            return self._network.ask("watermarks", look, timeout)
+        except KafkaException:
+            self._taken_for_missing.add(partition.topic)
+            raise
 
     def list_topics(self, topic: str | None = None, timeout: float = 60.0) -> None:
         self._network.ask("metadata", lambda: self._brokers.partitions(topic or ""), timeout)
+        self._taken_for_missing.discard(topic or "")
 
     def consumer_group_metadata(self) -> Any:
         """What the brokers are told of the group: its name, and nobody's membership."""

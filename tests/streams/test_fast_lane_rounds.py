@@ -105,6 +105,7 @@ class Worker:
             open=lambda tp, offset: self.log.append(f"read {tp.partition} from {offset}"),
             close=lambda _tp: None,
             close_all=lambda: None,
+            is_reading=lambda: True,
             queued_bytes=0,
         )
         transport.assignor = SimpleNamespace(share=None)  # type: ignore[assignment]
