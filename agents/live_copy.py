@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from agents.core.ledger import Ledger
 from agents.credit import state
-from agents.credit.agent import changelog_of
+from schemas.catalogue import credit_changelog
 from streams.fast_lane.standby import Standbys
 from streams.fast_lane.store import Memory, PartitionStore
 from streams.kafka_client import client_config, topic_facts
@@ -49,7 +49,7 @@ class LiveCopy:
     """
 
     def __init__(self, settings: Settings, directory: Path) -> None:
-        changelog = changelog_of(settings.app_id)
+        changelog = credit_changelog(settings.app_id)
         facts = topic_facts(AdminClient(client_config(settings)), [changelog])[changelog]
         self._memory = Memory(block_cache_bytes=_BLOCK_CACHE, write_buffer_bytes=_WRITE_BUFFERS)
         self._directory = directory

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agents.credit import state
-from agents.credit.agent import changelog_of
 from agents.reconcile.live import read_live
+from schemas.catalogue import credit_changelog
 from streams.fast_lane.store import Memory, PartitionStore
 from streams.kafka_client import client_config
 from streams.log_reader import Track, open_readers
@@ -26,7 +26,7 @@ def live_states(settings: Settings, track: Track) -> Iterator[PartitionStore]:
 
     Raises `TopicMissingError` when no worker has run yet.
     """
-    readers = open_readers(client_config(settings), changelog_of(settings.app_id))
+    readers = open_readers(client_config(settings), credit_changelog(settings.app_id))
     advance = track("reading state", sum(one.end - one.first for one in readers))
     memory = Memory(block_cache_bytes=_MEMORY, write_buffer_bytes=_MEMORY)
     with tempfile.TemporaryDirectory(prefix="headroom-state-") as directory:

@@ -25,11 +25,10 @@ import msgspec
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
-from agents.credit.agent import changelog_of
 from agents.worker_process import worker_process
 from benchmarks.bench import PATIENCE_SECONDS, Bench, BenchFailedError, bench_on_a_broker
 from benchmarks.workload import DAY, customer_id, customers
-from schemas.catalogue import JOURNAL, topic_of
+from schemas.catalogue import JOURNAL, credit_changelog, topic_of
 from schemas.dates import MICROSECONDS_PER_DAY
 from schemas.events import OrderPlaced
 from streams.app import state_directory
@@ -128,7 +127,7 @@ class _Bytes:
 def _restore_all(bench: Bench, disk: Path) -> tuple[float, int]:
     """Seconds and records that all partitions take, at the same time, as when a worker starts."""
     config = client_config(bench.settings)
-    changelog = changelog_of(bench.settings.app_id)
+    changelog = credit_changelog(bench.settings.app_id)
     changelog_id = topic_facts(AdminClient(config), [changelog])[changelog].id
     memory = Memory(block_cache_bytes=64 << 20, write_buffer_bytes=128 << 20)
     asker = changelog_reader(config, _group(bench))

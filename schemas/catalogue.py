@@ -95,6 +95,11 @@ def internal_topic(name: str, app_id: str) -> str:
     return name
 
 
+def credit_changelog(app_id: str) -> str:
+    """The topic that holds the credit agent's state."""
+    return internal_topic(CREDIT_CHANGELOG, app_id)
+
+
 def topic_of(type_name: str) -> str:
     """The topic that an event belongs on."""
     return EVENTS[type_name].topic

@@ -31,7 +31,7 @@ from agents.credit.failures import Failures
 from agents.credit.parking import AccountFailedError, parked_in
 from agents.credit.portfolio import Portfolio, Totals, first_held
 from agents.credit.rules import figures, group_figures, has_figures
-from schemas.catalogue import CREDIT_CHANGELOG, JOURNAL, internal_topic, topic_of
+from schemas.catalogue import JOURNAL, credit_changelog, topic_of
 from schemas.events import (
     BY_NAME,
     AccountMoved,
@@ -76,7 +76,7 @@ def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
         wiring,
         app,
         source=JOURNAL,
-        changelog=changelog_of(wiring.settings.app_id),
+        changelog=credit_changelog(wiring.settings.app_id),
         codec=state,
         books=desk,
     )
@@ -106,11 +106,6 @@ def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
 
     wiring.metrics.before_scrape.append(show)
     return member("credit", app, lane)
-
-
-def changelog_of(app_id: str) -> str:
-    """The topic that holds the agent's state."""
-    return internal_topic(CREDIT_CHANGELOG, app_id)
 
 
 _GROUP = "\0"

@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from agents.credit import state
-from agents.credit.agent import changelog_of
+from schemas.catalogue import credit_changelog
 from schemas.events import BY_NAME, Event, Instant, ParkedAccountRetried, ParkedEventDiscarded
 from streams.errors import HeadroomError
 from streams.log_reader import Track, open_readers
@@ -36,7 +36,7 @@ def read_parked(config: Mapping[str, Any], app_id: str, track: Track) -> list[Pa
     """All parked accounts, by id, as the credit agent has committed them last. Reads the whole
     changelog.
     """
-    readers = open_readers(config, changelog_of(app_id))
+    readers = open_readers(config, credit_changelog(app_id))
     advance = track("reading state", sum(one.end - one.first for one in readers))
     found: list[Parked] = []
     for reader in readers:

@@ -16,10 +16,9 @@ from faust.types import TP
 
 from agents.core.policy import PolicyBook
 from agents.credit import state
-from agents.credit.agent import changelog_of
 from agents.credit.rules import figures, group_figures
 from agents.reconcile.states import changes_between
-from schemas.catalogue import JOURNAL, topic_of
+from schemas.catalogue import JOURNAL, credit_changelog, topic_of
 from schemas.events import ExposureChanged, GroupExposureChanged
 from streams.app import open_transactions
 from streams.cloud_events import headers_of
@@ -77,7 +76,7 @@ class Replacement:
             transactions.write(
                 at,
                 list(self._figures(recomputed, changes)),
-                changelog=changelog_of(self._settings.app_id),
+                changelog=credit_changelog(self._settings.app_id),
                 changes=changes,
             )
             self.entries += len(changes)

@@ -25,7 +25,6 @@ from confluent_kafka.admin import AdminClient
 
 from agents.core.policy import PolicyBook
 from agents.credit import state
-from agents.credit.agent import changelog_of
 from agents.reconcile.expected import ExpectedFigures
 from agents.reconcile.findings import Difference, Note, Tally
 from agents.reconcile.live import read_live
@@ -34,7 +33,7 @@ from agents.reconcile.recomputation import Recomputation
 from agents.reconcile.shelf import Shelf
 from agents.reconcile.states import accounts_in, compare_states
 from agents.reconcile.warehouse import TABLES, Warehouse
-from schemas.catalogue import JOURNAL
+from schemas.catalogue import JOURNAL, credit_changelog
 from streams.codec import Codec
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.store import Memory, PartitionStore
@@ -86,7 +85,7 @@ class Reconciliation:
         self._config = config
         self._codec = codec
         self._policies = policies
-        self._changelog = changelog_of(app_id)
+        self._changelog = credit_changelog(app_id)
         self._directory = directory
         self._track = track
         self._memory = Memory(block_cache_bytes=_CACHE_BYTES, write_buffer_bytes=_CACHE_BYTES)

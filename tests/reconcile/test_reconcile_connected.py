@@ -22,10 +22,9 @@ from worker.test_worker_process import AT, customer, order
 
 from agents.catch_up import wait_for_group
 from agents.credit import state
-from agents.credit.agent import changelog_of
 from agents.simulate import business_day
 from schemas import events as ev
-from schemas.catalogue import JOURNAL, topic_of
+from schemas.catalogue import JOURNAL, credit_changelog, topic_of
 from schemas.dates import MICROSECONDS_PER_DAY
 from streams.embedded.kafka import EmbeddedKafka
 from streams.log_reader import LogReader
@@ -34,7 +33,7 @@ from streams.partitioning import partition_of
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
 _APP = "reconciled"
-_CHANGELOG = changelog_of(_APP)
+_CHANGELOG = credit_changelog(_APP)
 _EXPOSURES = topic_of("ExposureChanged")
 _CUSTOMERS = [f"C-{n}" for n in range(6)]
 _MEMBERS = ("M-1", "M-2")

@@ -13,9 +13,9 @@ from simulation.plant import Plant
 from simulation.world import Process
 
 from agents.core.policy import PolicyBook
-from agents.credit.agent import changelog_of, credit
+from agents.credit.agent import credit
 from agents.intake.agent import intake
-from schemas.catalogue import CREDIT_CHANGELOG, TOPICS
+from schemas.catalogue import CREDIT_CHANGELOG, TOPICS, credit_changelog
 from streams.app import Member, Wiring
 from streams.codec import Codec
 from streams.metrics import Metrics
@@ -28,7 +28,7 @@ its supervisor starts another, which goes on from what is committed.
 """
 _STOP_SECONDS = 10.0
 """A third of what a worker has to stop, as all limits of time are here."""
-CHANGELOG = changelog_of(APP_ID)
+CHANGELOG = credit_changelog(APP_ID)
 
 
 def topics() -> list[str]:
