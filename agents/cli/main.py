@@ -7,6 +7,7 @@ Exit status: 0 done, 1 the work failed, 2 wrong use; a wrong setting is wrong us
 from __future__ import annotations
 
 import sys
+from keyword import iskeyword
 
 from agents.cli.verbs import Verb, group
 from streams.errors import ConfigurationError, HeadroomError
@@ -17,6 +18,9 @@ WRONG_USE = 2
 VERBS = {
     "demo": "The main job on real receivables, all parts embedded.",
     "simulate": "The rules on a file of events, without Kafka.",
+    "check": "Place an order and tell what is decided.",
+    "tail": "What goes over topics, as it comes.",
+    "import": "Events of a file, to their topics.",
     "explain": "Why an order was decided so, and what would release it.",
     "backtest": "What another policy would have decided, on the journal.",
     "dlq": "Look at dead letters and parked accounts; retry or discard them.",
@@ -36,10 +40,16 @@ VERBS = {
 }
 """Every verb with what `headroom --help` says of it, so that the help needs no verb's imports."""
 
+
+def _verb(name: str, line: str) -> Verb:
+    # Python keeps some words for itself.
+    return Verb(line, f"{name}_", f"{name}_") if iskeyword(name) else Verb(line, name)
+
+
 app = group(
     "headroom",
     "Real-time credit control on Kafka.",
-    {name: Verb(line, name) for name, line in VERBS.items()},
+    {name: _verb(name, line) for name, line in VERBS.items()},
 )
 
 

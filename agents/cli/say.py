@@ -55,8 +55,8 @@ def tell(settings: Settings, verb: str, event: Event, customer_id: str) -> None:
     say(settings, open_codec(settings), verb, event, customer_id)
 
 
-def send(settings: Settings, records: Iterable[Outgoing]) -> None:
-    """Returns when the brokers have all of them.
+def send(settings: Settings, records: Iterable[Outgoing]) -> int:
+    """Returns when the brokers have all of them; how many those are.
 
     Raises:
         NotSentError: they do not take one in time.
@@ -69,7 +69,10 @@ def send(settings: Settings, records: Iterable[Outgoing]) -> None:
 
     limits = {"message.timeout.ms": int(_SEND_SECONDS * 1000)}
     producer = Producer({**producer_config(settings), **limits})
+    count = 0
     for one in records:
+        count += 1
+        producer.poll(0)  # hears of those that are there, or they would stay in memory
         producer.produce(
             one.topic,
             one.value,
@@ -80,3 +83,4 @@ def send(settings: Settings, records: Iterable[Outgoing]) -> None:
         )
     if producer.flush(_SEND_SECONDS) or faults:
         raise NotSentError(f"the brokers did not take it: {', '.join(faults) or 'no answer'}")
+    return count

@@ -1,0 +1,125 @@
+"""Reads topics on and on, for whoever wants to hear of what comes; it joins no group and commits
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from streams.fast_lane.fetch import Record
+from streams.kafka_client import topic_facts
+
+_REQUEST_SECONDS = 10.0
+_RECORDS = 500
+_GATHER_SECONDS = 0.01
+
+
+class Follower:
+    """Records of some topics as they are committed. Those of one partition come in their order; of
+    two partitions either may come first.
+
+    Raises `TopicMissingError` when a topic does not exist.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        topics: Collection[str],
+        *,
+        since: int | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Stands at its beginning once this returns: what is written from then on is read.
+
+        Args:
+            config: of the client.
+            topics: to read.
+            since: milliseconds since 1970: from the first record that old or younger; 0: from the
+                first there is; None: what comes from now on.
+            partition: only this one.
+        """
+        facts = topic_facts(AdminClient(dict(config)), topics)
+        self._consumer = Consumer(
+            {
+                **config,
+                "group.id": "headroom-follower",  # never joined: partitions are assigned
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        wanted = [
+            TopicPartition(topic, one, since or OFFSET_BEGINNING)
+            for topic in topics
+            for one in range(facts[topic].partitions)
+            if partition in (None, one)
+        ]
+        self._ends: dict[tuple[str, int], int] = {}
+        try:
+            for place in wanted:
+                bounds = self._consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
+                self._ends[place.topic, place.partition] = bounds[1]
+            if since is None:
+                wanted = [
+                    TopicPartition(one.topic, one.partition, self._ends[one.topic, one.partition])
+                    for one in wanted
+                ]
+            elif since:
+                wanted = self._consumer.offsets_for_times(wanted, timeout=_REQUEST_SECONDS)
+            self._consumer.assign(wanted)
+        except KafkaException:
+            self._consumer.close()
+            raise
+        self._behind = {
+            (one.topic, one.partition)
+            for one in wanted
+            if one.offset != OFFSET_END and one.offset < self._ends[one.topic, one.partition]
+        }
+
+    @property
+    def has_read_what_was_there(self) -> bool:
+        """All that stood in the topics when this was made has been read."""
+        return not self._behind
+
+    def read(self, patience: float) -> Iterator[Record]:
+        """What has come; waits up to `patience` seconds for the first of it.
+
+        Raises `KafkaException` when the brokers refuse.
+        """
+        first = self._consumer.poll(patience)
+        if first is None:
+            return
+        for message in [first, *self._consumer.consume(_RECORDS, _GATHER_SECONDS)]:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+                if error.retriable():
+                    continue
+                raise KafkaException(error)
+            if topic is None or partition is None or offset is None:
+                continue
+            if offset + (error is None) >= self._ends[topic, partition]:
+                self._behind.discard((topic, partition))
+            if error is None:
+                _, timestamp = message.timestamp()
+                headers = message.headers() or []
+                yield Record(
+                    topic, partition, offset, timestamp, message.key(), message.value(), headers
+                )
+
+    def close(self) -> None:
+        """Let go of the client."""
+        self._consumer.close()
