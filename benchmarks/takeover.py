@@ -34,7 +34,8 @@ from schemas.events import OrderPlaced
 from streams.app import state_directory
 from streams.cloud_events import headers_of
 from streams.embedded.supervised import SupervisedProcess
-from streams.fast_lane.restore import changelog_reader, restore
+from streams.fast_lane.asker import Asker
+from streams.fast_lane.restore import restore
 from streams.fast_lane.store import Memory, PartitionStore
 from streams.kafka_client import client_config, producer_config, topic_facts
 from streams.settings import Settings
@@ -130,7 +131,7 @@ def _restore_all(bench: Bench, disk: Path) -> tuple[float, int]:
     changelog = credit_changelog(bench.settings.app_id)
     changelog_id = topic_facts(AdminClient(config), [changelog])[changelog].id
     memory = Memory(block_cache_bytes=64 << 20, write_buffer_bytes=128 << 20)
-    asker = changelog_reader(config, _group(bench))
+    asker = Asker(config, _group(bench))
 
     def one(partition: int) -> int:
         store = PartitionStore(disk / str(partition), _Bytes(), memory)

@@ -17,6 +17,7 @@ from faust.types import TP
 from mode.utils.objects import cached_property
 from mode.utils.queues import FlowControlEvent
 
+from streams.fast_lane.asker import Asker
 from streams.fast_lane.assignment import Assignor, Share
 from streams.fast_lane.commit import (
     AcknowledgedFirst,
@@ -31,7 +32,7 @@ from streams.fast_lane.fetch import Fetch
 from streams.fast_lane.lane import Lane
 from streams.fast_lane.outlet import Outlet
 from streams.fast_lane.partition import Books, LedgerPartition, PassPartition
-from streams.fast_lane.restore import OpeningAbandonedError, changelog_reader, restore
+from streams.fast_lane.restore import OpeningAbandonedError, restore
 from streams.fast_lane.standby import Standbys
 from streams.fast_lane.store import Memory, PartitionStore, StateCodec
 from streams.fast_lane.transaction import Transactions
@@ -234,7 +235,7 @@ class LedgerLane:
         self.outlet = Outlet(
             producer_config(settings), wiring.metrics.decision_latency_seconds.observe
         )
-        self._asker = changelog_reader(client_config(settings), self._app_id)
+        self._asker = Asker(client_config(settings), self._app_id)
         self._tell_group = CommitOffset(app)
         self.lane = _lane(wiring, app, [source], self._open)
         self._standbys = Standbys(

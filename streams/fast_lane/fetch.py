@@ -29,6 +29,7 @@ from confluent_kafka import (
 )
 from faust.types import TP
 
+from streams.fast_lane.asker import Asker
 from streams.fast_lane.fail_stop import stop_the_process
 from streams.kafka_client import Complaint, cause_of
 
@@ -125,6 +126,7 @@ class Fetch:
             group: whose committed offset is the beginning where the lane knows none. The consumer
                 does not join it.
         """
+        self._client_config, self._group = config, group
         self._config = {
             **config,
             "group.id": group,
@@ -153,8 +155,8 @@ class Fetch:
         self._lost: list[_Reading] = []
         """The thread's: those of which nobody has said yet where they begin."""
         self._ask_at = 0.0
-        self._asked_in_vain = False
         self._consumer: Consumer | None = None
+        self._asker: Asker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -166,6 +168,7 @@ class Fetch:
         """Start the thread. Called on the event loop that is to get the records."""
         self._loop = asyncio.get_running_loop()
         self._consumer = Consumer(self._config)
+        self._asker = Asker(self._client_config, self._group)
         self._thread = threading.Thread(target=self._read, name="fetch", daemon=True)
         self._thread.start()
 
@@ -242,13 +245,14 @@ class Fetch:
     # ── the thread's side ───────────────────────────────────────────────────────────────────────
 
     def _read(self) -> None:
-        assert self._consumer is not None  # noqa: S101  `start` made it
-        consumer = self._consumer
+        consumer, asker = self._consumer, self._asker
+        assert consumer is not None  # noqa: S101  `start` made both
+        assert asker is not None  # noqa: S101
         readings: dict[TP, _Reading] = {}
         try:
             while not self._stopping:
                 self._obey(consumer, readings)
-                self._place_the_lost(consumer, readings)
+                self._place_the_lost(asker, consumer, readings)
                 if not readings or not self.may_read():
                     time.sleep(_CLOSED_SECONDS)
                     continue
@@ -262,6 +266,7 @@ class Fetch:
             if not self._stopping:  # else it gave up asking for what nobody wants any more
                 stop_the_process("reading from the brokers failed", error)
         finally:
+            asker.close()
             consumer.close()
 
     def _obey(self, consumer: Consumer, readings: dict[TP, _Reading]) -> None:
@@ -288,53 +293,42 @@ class Fetch:
         readings[reading.tp] = reading
         consumer.incremental_assign([TopicPartition(*reading.tp, at)])
 
-    def _place_the_lost(self, consumer: Consumer, readings: dict[TP, _Reading]) -> None:
-        """Ask where they begin, one after the other; the rest is read meanwhile.
-
-        A client that asked for a topic's leader in vain may take the topic for one that does not
-        exist, and go on doing so when its brokers are back; so it is made to look for it before it
-        asks again.
-        """
+    def _place_the_lost(
+        self, asker: Asker, consumer: Consumer, readings: dict[TP, _Reading]
+    ) -> None:
+        """Ask where they begin, one after the other; the rest is read meanwhile."""
         while self._lost and not self._stopping and time.monotonic() >= self._ask_at:
-            reading = self._lost[0]
-            place = TopicPartition(*reading.tp)
+            reading = self._lost.pop(0)
             asked_at = time.monotonic()
             try:
-                if self._asked_in_vain:
-                    consumer.list_topics(place.topic, timeout=_ASK_SECONDS)
-                at = self._beginning(reading, consumer, place)
+                at = self._beginning(reading, asker)
             except KafkaException as error:
                 if cause_of(error).code() in OF_NO_HELP_TO_WAIT:
                     raise
                 self._complain(
                     "where to read %s-%s is not known: %s", *reading.tp, cause_of(error).str()
                 )
-                self._asked_in_vain = True
                 # Another's leader may answer; and those that are read have half of the time.
-                self._lost.append(self._lost.pop(0))
+                self._lost.append(reading)
                 now = time.monotonic()
                 self._ask_at = now + max(now - asked_at, _ASK_AGAIN_SECONDS)
                 return
-            self._asked_in_vain = False
-            self._lost.pop(0)
             if reading.gone is not None:
                 logger.error(
                     "%s-%s: record %s is gone, going on with %s", *reading.tp, reading.gone, at
                 )
             self._begin(reading, at, consumer, readings)
 
-    def _beginning(self, reading: _Reading, consumer: Consumer, place: TopicPartition) -> int:
+    def _beginning(self, reading: _Reading, asker: Asker) -> int:
         """What the group has committed, or else the first record there is; and that where the one
         that was wanted is gone.
         """
+        place = TopicPartition(*reading.tp)
         if reading.gone is None:
-            committed = consumer.committed([place], timeout=_ASK_SECONDS)[0].offset
+            committed = asker.committed(place, _ASK_SECONDS)
             if committed >= 0:
                 return committed
-        bounds = consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)
-        if bounds is None:  # so it says where it has no answer in time
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
-        return int(bounds[0])
+        return asker.bounds(place, _ASK_SECONDS)[0]
 
     def _hand_over(
         self, messages: list[Message], consumer: Consumer, readings: dict[TP, _Reading]

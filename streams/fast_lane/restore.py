@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import HeadroomError
+from streams.fast_lane.asker import Asker
 from streams.fast_lane.store import PartitionStore
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Restored(NamedTuple):
 def restore(
     store: PartitionStore,
     config: Mapping[str, Any],
-    asker: Consumer,
+    asker: Asker,
     *,
     group: str,
     source: tuple[str, int],
@@ -67,8 +68,7 @@ def restore(
     """Make `store` what the last transaction left, and say at which journal offset to go on.
 
     The former owner must be fenced already (`EffectivelyOnce`), or its last transaction may still
-    be open. `asker` is a client of the group that has been there for a while: a new one needs half
-    a second until it has found the group's coordinator.
+    be open. `asker` asks for the group.
 
     Raises:
         StateLostError: events would be skipped; the message says what is missing.
@@ -80,9 +80,7 @@ def restore(
     try:
         # The group is asked before the changelog: whoever takes the partition over while it is read
         # here may tell the group more than the state here can know.
-        committed = _ask(
-            asker, place, lambda: asker.committed([place], timeout=_REQUEST_SECONDS), abandoned
-        )[0].offset
+        committed = _ask(lambda: asker.committed(place, _REQUEST_SECONDS), abandoned)
         records = _replay(
             store, consumer, asker, TopicPartition(changelog, source[1]), changelog_id, abandoned
         )
@@ -111,7 +109,7 @@ def changelog_reader(config: Mapping[str, Any], group: str) -> Consumer:
 
 def where_to_read_on(
     store: PartitionStore,
-    asker: Consumer,
+    asker: Asker,
     changelog: TopicPartition,
     changelog_id: str,
     abandoned: Callable[[], bool] = lambda: False,
@@ -143,7 +141,7 @@ def where_to_read_on(
 def _replay(
     store: PartitionStore,
     consumer: Consumer,
-    asker: Consumer,
+    asker: Asker,
     changelog: TopicPartition,
     changelog_id: str,
     abandoned: Callable[[], bool],
@@ -158,29 +156,15 @@ def _replay(
     return records
 
 
-def log_end(consumer: Consumer, place: TopicPartition) -> int | None:
-    """The offset behind a log's last record, None when no broker says."""
-    try:
-        bounds = consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
-    except KafkaException:
-        return None
-    return None if bounds is None else int(bounds[1])
-
-
 def _bounds(
-    asker: Consumer, place: TopicPartition, reached: int, abandoned: Callable[[], bool]
+    asker: Asker, place: TopicPartition, reached: int, abandoned: Callable[[], bool]
 ) -> tuple[int, int]:
     """The first offset of a log and the one behind its last. A broker that has just started may not
     know for a moment how far its log goes: an end before what was `reached` is asked for again.
     """
     deadline = time.monotonic() + _RECOVERY_SECONDS
     while True:
-        first, end = _ask(
-            asker,
-            place,
-            lambda: asker.get_watermark_offsets(place, timeout=_REQUEST_SECONDS),
-            abandoned,
-        )
+        first, end = _ask(lambda: asker.bounds(place, _REQUEST_SECONDS), abandoned)
         if end >= reached or time.monotonic() > deadline:
             return first, end
         time.sleep(_BACK_OFF_SECONDS)
@@ -253,31 +237,15 @@ def _next_offset(
     return next_offset
 
 
-def _ask(
-    asker: Consumer,
-    place: TopicPartition,
-    question: Callable[[], _Answer | None],
-    abandoned: Callable[[], bool],
-) -> _Answer:
-    """The brokers' answer. A leader being chosen or a coordinator that loads takes a while.
-
-    A client asks the leader that it knows of, dead or not, and does not look for another when the
-    answer fails to come; so it is made to, before it asks again.
-    """
+def _ask(question: Callable[[], _Answer], abandoned: Callable[[], bool]) -> _Answer:
+    """The brokers' answer. A leader being chosen or a coordinator that loads takes a while."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    failed = False
     while True:
         if abandoned():
             raise OpeningAbandonedError
         try:
-            if failed:
-                asker.list_topics(place.topic, timeout=_REQUEST_SECONDS)
-            answer = question()
+            return question()
         except KafkaException:
             if time.monotonic() > deadline:
                 raise
-            answer = None
-        if answer is not None:
-            return answer
-        failed = True
         time.sleep(_BACK_OFF_SECONDS)

@@ -14,8 +14,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streams.fast_lane.asker import Asker
 from streams.fast_lane.fail_stop import stop_the_process
-from streams.fast_lane.restore import changelog_reader, log_end, where_to_read_on
+from streams.fast_lane.restore import changelog_reader, where_to_read_on
 from streams.fast_lane.store import PartitionStore
 from streams.kafka_client import Complaint, cause_of
 
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _RECORDS_PER_WRITE = 10_000
 _LISTEN_SECONDS = 0.02
+_ASK_SECONDS = 3.0
 _CONFIRM_SECONDS = 600.0
 """A copy to which nothing was added for so long is looked at: the disk notes that it is not old."""
 
@@ -106,12 +108,13 @@ class Standbys:
 
     def _run(self) -> None:
         consumer = changelog_reader(self._config, self._group)
+        asker = Asker(self._config, self._group)
         try:
             while not self._stopping:
-                self._obey(consumer)
+                self._obey(consumer, asker)
                 if self._copies:
                     self._read(consumer)
-                    self._confirm(consumer)
+                    self._confirm(asker)
                 else:
                     with self._changed:
                         self._changed.wait_for(lambda: self._wanted or self._stopping)
@@ -120,13 +123,14 @@ class Standbys:
         finally:
             for partition in list(self._copies):
                 self._close(partition, consumer)
+            asker.close()
             consumer.close()
 
-    def _obey(self, consumer: Consumer) -> None:
+    def _obey(self, consumer: Consumer, asker: Asker) -> None:
         for partition in self._copies.keys() - self._wanted:
             self._close(partition, consumer)
         for partition in self._wanted - self._copies.keys():
-            self._open(partition, consumer)
+            self._open(partition, consumer, asker)
         with self._changed:
             warm = self._warming and self._warming <= self._ready
             if warm:
@@ -134,14 +138,14 @@ class Standbys:
         if warm:
             self._ask_for_a_round()
 
-    def _open(self, partition: int, consumer: Consumer) -> None:
+    def _open(self, partition: int, consumer: Consumer, asker: Asker) -> None:
         with self._changed:
             if partition not in self._wanted:
                 return
             store = self._copies[partition] = self._open_store(partition)
         place = TopicPartition(self._changelog, partition)
         try:
-            start, _end = where_to_read_on(store, consumer, place, self._changelog_id)
+            start, _end = where_to_read_on(store, asker, place, self._changelog_id)
         except KafkaException as error:
             self._complain("standby of %s waits: %s", self._changelog, cause_of(error).str())
             self._close(partition, consumer)
@@ -199,7 +203,7 @@ class Standbys:
             self._complain("standby of %s: %s", self._changelog, error.str())
         return False
 
-    def _confirm(self, consumer: Consumer) -> None:
+    def _confirm(self, asker: Asker) -> None:
         """Note that a copy is as good as the changelog, to which nothing was added."""
         now = time.monotonic()
         for partition, at in list(self._confirmed_at.items()):
@@ -207,6 +211,9 @@ class Standbys:
                 continue
             self._confirmed_at[partition] = now
             store = self._copies[partition]
-            end = log_end(consumer, TopicPartition(self._changelog, partition))
-            if end is not None and end <= store.changelog_offset:
+            try:
+                _, end = asker.bounds(TopicPartition(self._changelog, partition), _ASK_SECONDS)
+            except KafkaException:
+                continue  # in ten minutes there is another look
+            if end <= store.changelog_offset:
                 store.write({}, changelog_offset=end, now=time.time())

@@ -32,6 +32,7 @@ from schemas.events import OrderPlaced
 from streams import lately
 from streams.app import Wiring
 from streams.fast_lane import (
+    asker,
     commit,
     fail_stop,
     fetch,
@@ -167,7 +168,7 @@ class Plant:
             (fetch, "queue", Queues(self.world)),
             (transaction, "SimpleQueue", Queues(self.world).SimpleQueue),
             *((module, "Producer", self.producer) for module in (outlet, transaction)),
-            *((module, "Consumer", self.consumer) for module in (fetch, restore, streams.app)),
+            *((m, "Consumer", self.consumer) for m in (asker, fetch, restore, streams.app)),
             (streams.app, "_CACHED_KEYS", _CACHED_KEYS),
             (fetch, "RECORD_BYTES", _RECORD_BYTES),
             (streams.app, "Memory", lambda **_sizes: None),

@@ -206,63 +206,40 @@ def test_a_topic_that_cannot_be_found_is_waited_for(log: Log) -> None:
     log.fetch(story)
 
 
-class _Bewildered:
-    """A client as it was seen behind a broker that froze for half a minute: it asked for a topic in
-    vain, and takes it for one that does not exist until it is made to look for it.
-    """
+class Silent:
+    """In the place of an `Asker`: brokers that answer the third question about a topic."""
 
-    def __init__(self, _config: dict[str, Any]) -> None:
-        self.assigned: list[tuple[str, int, int]] = []
-        self._knows = False
-        self._answers = False
+    def __init__(self, _config: Any, _group: str) -> None:
+        self._asked = 0
 
-    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        del timeout
-        if not self._answers:
-            self._answers = True
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        return places
-
-    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
-        del place, timeout
-        if not self._knows:
+    def committed(self, _place: TopicPartition, _timeout: float) -> int:
+        self._asked += 1
+        if self._asked < 3:
             raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
-        return 7, 9
-
-    def list_topics(self, topic: str, timeout: float) -> None:
-        del topic, timeout
-        self._knows = True
-
-    def incremental_assign(self, places: list[TopicPartition]) -> None:
-        self.assigned += [(one.topic, one.partition, one.offset) for one in places]
-
-    def poll(self, patience: float) -> None:
-        time.sleep(patience / 10)
+        return 1
 
     def close(self) -> None:
         """Nothing to let go of."""
 
 
 def test_a_beginning_that_was_asked_for_in_vain_is_asked_for_again(
-    monkeypatch: pytest.MonkeyPatch,
+    log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker is not ready meanwhile; what it knows the place of is read."""
-    monkeypatch.setattr(fetch_module, "Consumer", _Bewildered)
+    """It is told that not everything is read; what has a known beginning is read meanwhile."""
+    monkeypatch.setattr(fetch_module, "Asker", Silent)
+    other = Log(log.settings.kafka_bootstrap or "")
+    log.append(b"0", b"1")
+    other.append(b"2")
 
-    async def story() -> None:
-        fetch = Fetch({}, "nobody")
-        fetch.open(TP("lost", 0), None)
-        fetch.open(TP("known", 0), 3)
+    async def story(fetch: Fetch) -> None:
+        fetch.open(log.tp, None)
+        fetch.open(other.tp, 0)
         assert not fetch.is_reading()
-        fetch.start()
-        client: Any = fetch._consumer
-        async with asyncio.timeout(_PATIENCE):
-            while not fetch.is_reading():  # noqa: ASYNC110  what is waited for is a thread
-                await asyncio.sleep(0.01)
-        assert client.assigned == [("known", 0, 3), ("lost", 0, 7)]
-        await fetch.stop()
+        found = values(await read(fetch, 1)) + values(await read(fetch, 2))
+        assert set(found) == {b"1", b"2"}
+        assert fetch.is_reading()
 
-    asyncio.run(story())
+    log.fetch(story)
 
 
 def test_stopping_while_no_broker_answers_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:

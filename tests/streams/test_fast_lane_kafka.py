@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streams.fast_lane.asker import Asker
 from streams.fast_lane.commit import EffectivelyOnce, ExactlyOnce, Guarantee
 from streams.fast_lane.outlet import Outgoing, Outlet
 from streams.fast_lane.restore import Restored, StateLostError, restore
@@ -51,6 +52,7 @@ class Place:
         self.make(self.journal, self.out, self.changelog)
         self.outlet = Outlet(producer_config(self.settings))
         self._group = Consumer({**client_config(self.settings), "group.id": self.group})
+        self._asker = Asker(client_config(self.settings), self.group)
         self._stores: list[PartitionStore] = []
         producer = Producer(producer_config(self.settings))
         for n in range(50):
@@ -84,7 +86,7 @@ class Place:
         return store, restore(
             store,
             client_config(self.settings),
-            asker or self._group,
+            asker or self._asker,
             group=self.group,
             source=(self.journal, 0),
             changelog=self.changelog,
@@ -104,6 +106,7 @@ class Place:
         for store in self._stores:
             store.close()
         self.outlet.close()
+        self._asker.close()
         self._group.close()
 
 
@@ -231,25 +234,19 @@ def test_a_state_behind_its_offset_is_never_worked_on(place: Place) -> None:
         place.open("other")
 
 
-class TakenOverMeanwhile:
-    """A client during whose questions another worker takes the partition over and goes on."""
+class TakenOverMeanwhile(Asker):
+    """During its questions another worker takes the partition over and goes on."""
 
     def __init__(self, place: Place, go_on: Callable[[], None]) -> None:
-        self._client = Consumer({**client_config(place.settings), "group.id": place.group})
+        super().__init__(client_config(place.settings), place.group)
         self._changelog = place.changelog
         self._go_on = go_on
 
-    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        return self._client.committed(places, timeout=timeout)
-
-    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> Any:
-        bounds = self._client.get_watermark_offsets(place, timeout=timeout)
+    def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+        bounds = super().bounds(place, timeout)
         if place.topic == self._changelog:
             self._go_on()
         return bounds
-
-    def close(self) -> None:
-        self._client.close()
 
 
 def test_a_takeover_while_a_partition_is_opened_is_no_loss(place: Place) -> None:
