@@ -24,6 +24,7 @@ from streams.fast_lane.commit import Guarantee, PassGuarantee
 from streams.fast_lane.fetch import Fetched, Record
 from streams.fast_lane.outlet import Flight, Outgoing
 from streams.fast_lane.store import PartitionStore
+from streams.fast_lane.transaction import CommitError
 
 _TELLING_SECONDS = 2.0
 
@@ -201,7 +202,11 @@ class _Steps:
         self.last_record_at = time.time()
         self._outbox: list[Outgoing] = []
         self._committing = asyncio.Lock()
-        self._failed: Exception | None = None
+        self._failed: tuple[type[HeadroomError], str] | None = None
+        """Why nothing can be committed from here any more. Not the error itself: with its traceback
+        it would keep the partition, and a client of the brokers with its threads, until the
+        collector comes by.
+        """
         self._committing_bytes = 0
         self._uncommitted_since: float | None = None
         self._committing_since: float | None = None
@@ -220,7 +225,7 @@ class _Steps:
     def abandon(self, error: StepAbandonedError) -> None:
         """The step is not to be finished: nothing is committed or sent from here any more."""
         self._outbox.clear()
-        self._failed = error
+        self._failed = (StepAbandonedError, str(error))
         self.stepping = False
 
     @asynccontextmanager
@@ -232,11 +237,12 @@ class _Steps:
             while self.stepping and self._failed is None:  # noqa: ASYNC110  next turn, as a rule
                 await asyncio.sleep(0)
             if self._failed is not None:
-                raise self._failed
+                kind, why = self._failed
+                raise kind(why)
             try:
                 yield
             except Exception as error:
-                self._failed = error
+                self._failed = (CommitError, f"behind a commit that failed: {error}")
                 raise
 
 

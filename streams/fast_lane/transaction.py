@@ -186,8 +186,11 @@ class Transactions:
             error = ended.get(timeout=_CALL_SECONDS + _GRACE_SECONDS)
         except Empty:
             raise CommitError(f"{self._name}: the group's coordinator does not answer") from None
-        if error is not None:
-            raise error
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # its traceback leads here, and so would keep the client
 
     def _failure(self, error: KafkaException) -> HeadroomError:
         cause = cause_of(error)

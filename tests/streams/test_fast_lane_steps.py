@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -440,3 +443,35 @@ def test_nothing_is_committed_behind_a_commit_that_failed(tmp_path: Path, guaran
     asyncio.run(story())
     assert guarantee.asked == [101]
     store.close()
+
+
+@pytest.mark.parametrize("kind", [LedgerFails, PassFails])
+def test_what_failed_to_commit_is_gone_when_it_is_let_go(tmp_path: Path, kind: type[Fails]) -> None:
+    """With it goes a client of the brokers and its threads; the collector may take a long time."""
+    tp = TP("journal", 0)
+    store = PartitionStore(
+        tmp_path, Bytes(), Memory(block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20)
+    )
+
+    async def story() -> weakref.ref[Fails]:
+        with ThreadPoolExecutor(1) as executor:
+            guarantee: Any = kind()
+            partition: Any = (
+                PassPartition(tp, guarantee)
+                if kind is PassFails
+                else LedgerPartition(tp, store, guarantee, 100, executor, tell)
+            )
+            partition.begin([record(100)])
+            partition.finish(101, 10)
+            with contextlib.suppress(CommitError):
+                await partition.commit()
+            with contextlib.suppress(CommitError):
+                await partition.commit()
+            await partition.close()
+            return weakref.ref(guarantee)
+
+    gc.disable()
+    try:
+        assert asyncio.run(story())() is None
+    finally:
+        gc.enable()
