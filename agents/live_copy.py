@@ -88,6 +88,10 @@ class LiveCopy:
             else:
                 return Place(ledger, account_id)
 
+    def ledgers(self) -> list[Ledger]:
+        """Those of all partitions. Raises `CopyNotReadyError` when one has not been read yet."""
+        return [self._of_partition(partition) for partition in range(self._partitions)]
+
     def close(self) -> None:
         """Let go of the disk."""
         self._standbys.stop()
@@ -97,7 +101,9 @@ class LiveCopy:
         return PartitionStore(path, state, self._memory, cached_keys=_CACHED_KEYS)
 
     def _ledger(self, key: str) -> Ledger:
-        partition = partition_of(key.encode(), self._partitions)
+        return self._of_partition(partition_of(key.encode(), self._partitions))
+
+    def _of_partition(self, partition: int) -> Ledger:
         store = self._standbys.copy(partition)
         if store is None:
             raise CopyNotReadyError(f"partition {partition}")

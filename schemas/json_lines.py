@@ -96,12 +96,25 @@ def parse_line(text: str, currencies: Currencies, line: int = 1) -> Event | BadL
         line: number of the line, for the message.
     """
     try:
+        payload = json_object(text)
+    except ValueError as fault:
+        return BadLine(line, None, None, str(fault))
+    return parse_payload(payload, currencies, line)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object in a text; fractions in it are kept from becoming floating-point numbers.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    try:
         payload = _DECODER.decode(text)
     except (ValueError, RecursionError) as fault:
-        return BadLine(line, None, None, f"not JSON: {_json_fault(fault)}")
+        raise ValueError(f"not JSON: {_json_fault(fault)}") from fault
     if not isinstance(payload, dict):
-        return BadLine(line, None, None, "not a JSON object")
-    return parse_payload(payload, currencies, line)
+        raise ValueError("not a JSON object")  # noqa: TRY004  of what was read, not of an argument
+    return payload
 
 
 def parse_payload(

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     OFFSET_END,
     Consumer,
     KafkaError,
@@ -38,7 +37,7 @@ class Follower:
         topics: Collection[str],
         *,
         since: int | None = None,
-        partition: int | None = None,
+        begin: Mapping[int, int] | None = None,
     ) -> None:
         """Stands at its beginning once this returns: what is written from then on is read.
 
@@ -47,7 +46,8 @@ class Follower:
             topics: to read.
             since: milliseconds since 1970: from the first record that old or younger; 0: from the
                 first there is; None: what comes from now on.
-            partition: only this one.
+            begin: offsets by partition, instead: of one topic; from the first record there is,
+                where that is younger.
         """
         facts = topic_facts(AdminClient(dict(config)), topics)
         self._consumer = Consumer(
@@ -61,23 +61,14 @@ class Follower:
                 "fetch.wait.max.ms": 100,
             }
         )
-        wanted = [
-            TopicPartition(topic, one, since or OFFSET_BEGINNING)
-            for topic in topics
-            for one in range(facts[topic].partitions)
-            if partition in (None, one)
-        ]
         self._ends: dict[tuple[str, int], int] = {}
         try:
-            for place in wanted:
-                bounds = self._consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
-                self._ends[place.topic, place.partition] = bounds[1]
-            if since is None:
-                wanted = [
-                    TopicPartition(one.topic, one.partition, self._ends[one.topic, one.partition])
-                    for one in wanted
-                ]
-            elif since:
+            wanted = [
+                self._beginning(topic, one, since, begin)
+                for topic in topics
+                for one in range(facts[topic].partitions)
+            ]
+            if since and begin is None:
                 wanted = self._consumer.offsets_for_times(wanted, timeout=_REQUEST_SECONDS)
             self._consumer.assign(wanted)
         except KafkaException:
@@ -88,6 +79,24 @@ class Follower:
             for one in wanted
             if one.offset != OFFSET_END and one.offset < self._ends[one.topic, one.partition]
         }
+
+    def _beginning(
+        self, topic: str, partition: int, since: int | None, begin: Mapping[int, int] | None
+    ) -> TopicPartition:
+        place = TopicPartition(topic, partition)
+        bounds = self._consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
+        if bounds is None:  # so the client says now and then that nobody answered
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+        first, end = bounds
+        self._ends[topic, partition] = end
+        if begin is not None:
+            return TopicPartition(topic, partition, max(begin.get(partition, 0), first))
+        return TopicPartition(topic, partition, end if since is None else since or first)
+
+    @property
+    def ends(self) -> dict[int, int]:
+        """Where each partition ended when this was made; of one topic."""
+        return {partition: end for (_, partition), end in self._ends.items()}
 
     @property
     def has_read_what_was_there(self) -> bool:

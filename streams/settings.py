@@ -169,6 +169,19 @@ class Settings(BaseSettings):
     portal_promise_days: int = _setting(
         14, "How far ahead customers may promise to pay there; 0: not at all", "days", ge=0, le=90
     )
+    gateway_host: str = _setting("127.0.0.1", "Address on which `headroom gateway` listens")
+    gateway_port: int = _setting(6068, "Port of the same", "port", ge=1, le=65_535)
+    gateway_keys: Path | None = _setting(
+        None, "TOML file of API keys (`headroom gateway key`); without it only on loopback"
+    )
+    gateway_timeout_seconds: float = _setting(
+        1.0, "How long a request waits for a decision, where it does not say", "seconds",
+        ge=0.05, le=30,
+    )  # fmt: skip
+    gateway_at_once: int = _setting(
+        256, "Requests that may wait for a decision; more are told to come back", "requests",
+        ge=1, le=100_000,
+    )  # fmt: skip
     mollie_key: SecretStr | None = _setting(
         None, "Key of Mollie's API, with which customers can pay online there"
     )

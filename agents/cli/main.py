@@ -31,6 +31,7 @@ VERBS = {
     "up": "Start the embedded Kafka broker and keep it until Ctrl-C.",
     "down": "Stop what `headroom up` started in another terminal.",
     "worker": "Run agents: intake, credit, sink, notify, or some of them.",
+    "gateway": "Serve order checks, what people do, and feeds over HTTP.",
     "portal": "Serve the pages that letters link to: pay, contest, promise.",
     "topics": "Create the topics of the catalogue, or compare them with the broker's.",
     "schemas": "Check the schemas against the released ones; register them.",

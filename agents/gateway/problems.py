@@ -1,0 +1,80 @@
+"""Problem documents (RFC 9457): every answer that is an error says what is wrong and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):  # noqa: N818  the RFC's word
+    """An answer that is an error.
+
+    Args:
+        status: of HTTP.
+        kind: names the kind of problem for programs; its `type` is `urn:headroom:problem:<kind>`.
+        title: the kind in words, always the same.
+        detail: this case of it.
+        fields: what is wrong with which field of the body.
+        retry_after: seconds after which it may be different.
+        headers: further ones.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        title: str,
+        detail: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.title = title
+        self.detail = detail
+        self.fields = dict(fields or {})
+        self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
+
+    def response(self) -> Response:
+        document: dict[str, object] = {
+            "type": f"urn:headroom:problem:{self.kind}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.fields:
+            document["errors"] = [
+                {"field": field, "detail": detail} for field, detail in self.fields.items()
+            ]
+        return Response(
+            msgspec.json.encode(document), self.status, self.headers, media_type=MEDIA_TYPE
+        )
+
+
+def invalid(detail: str, fields: Mapping[str, str]) -> Problem:
+    """422: the body can be read, and cannot be true."""
+    return Problem(422, "invalid", "The body cannot be used", detail, fields=fields)
+
+
+def malformed(detail: str) -> Problem:
+    """400: it cannot be read."""
+    return Problem(400, "malformed", "The request cannot be read", detail)
+
+
+def busy(detail: str) -> Problem:
+    """429: too much at once."""
+    return Problem(429, "too_many_requests", "Too many requests", detail, retry_after=1)
+
+
+def undecided(detail: str, retry_after: int) -> Problem:
+    """503: no decision in time."""
+    return Problem(503, "no_decision", "No decision in time", detail, retry_after=retry_after)
