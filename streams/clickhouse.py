@@ -9,7 +9,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from streams.embedded.clickhouse import open_engine
+from streams.embedded.clickhouse import find_endpoint, open_engine
 from streams.embedded.parts import clickhouse_directory
 from streams.errors import HeadroomError
 from streams.settings import Settings
@@ -39,3 +39,15 @@ def open_clickhouse(settings: Settings) -> Client:
     except ClickHouseError as error:
         first_line = str(error).partition("\n")[0]
         raise ClickHouseUnreachableError(f"HEADROOM_CLICKHOUSE_DSN: {first_line}") from error
+
+
+def is_there(settings: Settings) -> bool:
+    """Whether there is a ClickHouse to look into: a server is named, or the embedded engine has
+    been opened before. Opening one that never was would make an empty one.
+    """
+    directory = clickhouse_directory(settings)
+    return (
+        settings.clickhouse_dsn is not None
+        or find_endpoint(directory) is not None
+        or (directory / "data").is_dir()
+    )

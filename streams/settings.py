@@ -200,6 +200,11 @@ class Settings(BaseSettings):
     clickhouse_dsn: SecretStr | None = _setting(
         None, "ClickHouse server, `http[s]://user:password@host:port`; else the embedded engine"
     )
+    clickhouse_cluster: str | None = _setting(
+        None, "Cluster on which the tables are replicated and divided, as the server's "
+        "`remote_servers` names it; else they are on one server",
+        pattern=r"^[A-Za-z0-9_.{}-]+$",
+    )  # fmt: skip
     sink_batch_rows: int = _setting(
         10_000, "Rows that make a batch for ClickHouse", "rows", ge=1, le=10_000_000
     )

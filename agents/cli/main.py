@@ -35,6 +35,7 @@ VERBS = {
     "portal": "Serve the pages that letters link to: pay, contest, promise.",
     "topics": "Create the topics of the catalogue, or compare them with the broker's.",
     "schemas": "Check the schemas against the released ones; register them.",
+    "clickhouse": "Bring ClickHouse's tables up to date; show what that takes, and who may what.",
     "sql": "Ask ClickHouse, be it a server or the embedded engine.",
     "doctor": "Show every setting and check all that Headroom needs.",
     "bench": "Measure throughput and latency on this machine.",

@@ -9,13 +9,11 @@ import typer
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from streams.clickhouse import open_clickhouse
-from streams.embedded.clickhouse import find_endpoint
+from agents.sink.tables import DATABASE
+from streams.clickhouse import is_there, open_clickhouse
 from streams.embedded.parts import clickhouse_directory
 from streams.errors import HeadroomError
 from streams.settings import Settings, load_settings
-
-_DATABASE = "headroom"
 
 
 class QueryError(HeadroomError):
@@ -43,9 +41,9 @@ def sql(
 
 def _ask(client: Client, query: str, *, as_json: bool) -> bytes:
     known = client.command(
-        "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": _DATABASE}
+        "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": DATABASE}
     )
-    client.database = _DATABASE if known else None
+    client.database = DATABASE if known else None
     form = "JSONEachRow" if as_json else "TabSeparatedWithNames"
     if not as_json and sys.stdout.isatty():
         form = "PrettyCompactNoEscapes"
@@ -56,13 +54,8 @@ def _ask(client: Client, query: str, *, as_json: bool) -> bytes:
 
 def _refuse_when_empty(settings: Settings) -> None:
     """Opening an embedded engine that never was would make an empty one."""
-    directory = clickhouse_directory(settings)
-    if (
-        settings.clickhouse_dsn is None
-        and find_endpoint(directory) is None
-        and not (directory / "data").is_dir()
-    ):
+    if not is_there(settings):
         raise QueryError(
-            f"no tables in {directory.absolute()} yet: a worker makes them; or name a server in "
-            "HEADROOM_CLICKHOUSE_DSN"
+            f"no tables in {clickhouse_directory(settings).absolute()} yet: a worker makes them;"
+            " or name a server in HEADROOM_CLICKHOUSE_DSN"
         )

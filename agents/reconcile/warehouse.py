@@ -16,7 +16,7 @@ from agents.reconcile.findings import Difference, Tally
 from agents.reconcile.shelf import Shelf
 from agents.reconcile.words import NOTHING
 from agents.sink.rows import text_of
-from agents.sink.writer import DATABASE
+from agents.sink.tables import DATABASE
 from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import Event, ExposureChanged
 from schemas.money import format_amount

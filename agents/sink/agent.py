@@ -102,12 +102,16 @@ def connect(settings: Settings, policy: PolicyBook) -> Client:
 
     Raises:
         ClickHouseUnreachableError: nobody answers; asking again later may help.
-        ConfigurationError: the tables are of another release.
+        ConfigurationError: the tables are of another release, or bringing them up to this one is a
+            matter for a person (`headroom clickhouse migrate`).
     """
     client = open_clickhouse(settings)
     try:
-        migrate(client)
+        migrate(client, cluster=settings.clickhouse_cluster)
         latest = policy.versions[-1].base
+        if settings.clickhouse_cluster is not None:
+            # Else rows wait on the disk of the server that took them, and the sink commits them.
+            client.set_client_setting("distributed_foreground_insert", 1)
         note_policy(client, latest.version, latest.small_balance)
     except BaseException:
         client.close()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+DATABASE = "headroom"
+
 Kind: TypeAlias = Literal[
     "text",
     "bytes",

@@ -17,9 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from agents.sink.plan import Batch
 from agents.sink.rows import Row
-from agents.sink.tables import TABLES, Kind
-
-DATABASE = "headroom"
+from agents.sink.tables import DATABASE, TABLES, Kind
 
 _TYPES: dict[Kind, pa.DataType] = {
     "text": pa.string(),

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from agents.sink.migrations import load_migrations, migrate, statements_of
+from agents.sink.migrations import (
+    Migration,
+    RiskyMigrationError,
+    applied_in,
+    load_migrations,
+    migrate,
+    standings,
+    statements_of,
+)
 from streams.errors import ConfigurationError
 
 
@@ -56,6 +67,65 @@ def test_a_file_that_changed_after_it_was_applied_is_refused_by_name(
 def test_a_database_ahead_of_this_release_is_refused(tables: Client) -> None:
     with pytest.raises(ConfigurationError, match="this release does not know"):
         migrate(tables, load_migrations()[:-1])
+
+
+def more(client: Client, *statements: str) -> list[Migration]:
+    """The migrations of this release, which are applied, and one behind them."""
+    assert migrate(client) == []
+    known = load_migrations()
+    return [*known, Migration(len(known) + 1, "9999_more.sql", "checksum", statements)]
+
+
+@pytest.fixture
+def numbers(tables: Client) -> Iterator[Client]:
+    """A table `n` besides, and the ledger as it is when the test is over."""
+    tables.command("CREATE TABLE IF NOT EXISTS headroom.n (a Int64) ENGINE = MergeTree ORDER BY ()")
+    yield tables
+    tables.command("DROP TABLE IF EXISTS headroom.n")
+    tables.command("DELETE FROM headroom.schema_migrations WHERE name = '9999_more.sql'")
+
+
+@pytest.mark.connected
+def test_what_can_lose_rows_is_refused_by_name_and_nothing_is_applied(numbers: Client) -> None:
+    numbers.insert("headroom.n", [[7]], column_names=["a"])
+    files = more(
+        numbers,
+        "ALTER TABLE headroom.n ADD COLUMN IF NOT EXISTS b Int8",
+        "ALTER TABLE headroom.n\n    MODIFY COLUMN a Int8",
+    )
+    with pytest.raises(RiskyMigrationError) as refused:
+        migrate(numbers, files)
+    assert str(refused.value).startswith(
+        "9999_more.sql: ALTER TABLE headroom.n MODIFY COLUMN a Int8: what stands in a as Int64 may"
+        " not fit into Int8. Nothing was changed."
+    )
+    assert "`headroom clickhouse migrate --accept-risk`" in str(refused.value)
+    assert numbers.query("SELECT * FROM headroom.n").column_names == ("a",)
+    assert migrate(numbers, files, accept_risk=True) == ["9999_more.sql"]
+    assert numbers.query("SELECT * FROM headroom.n").result_rows == [(7, 0)]
+    assert migrate(numbers, files) == []
+
+
+@pytest.mark.connected
+def test_where_there_are_no_rows_nothing_is_at_risk(numbers: Client) -> None:
+    files = more(numbers, "ALTER TABLE headroom.n MODIFY COLUMN a Int8")
+    assert migrate(numbers, files) == ["9999_more.sql"]
+
+
+@pytest.mark.connected
+def test_every_migration_has_a_standing(tables: Client) -> None:
+    known = load_migrations()
+    applied = applied_in(tables)
+    assert {one.state for one in standings(known, applied)} == {"applied"}
+    changed = replace(known[0], checksum="another")
+    new = Migration(len(known) + 1, "9999_more.sql", "checksum", ())
+    found = standings([changed, *known[1:-1], new], applied)
+    states = {one.name: one.state for one in found if one.state != "applied"}
+    assert states == {
+        known[0].name: "changed", known[-1].name: "unknown", "9999_more.sql": "missing",
+    }  # fmt: skip
+    ago = datetime.now(UTC) - min(one.applied_at for one in found if one.applied_at)
+    assert timedelta(0) <= ago < timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
