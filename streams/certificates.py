@@ -28,24 +28,32 @@ def watch_certificates(settings: Settings, metrics: Metrics) -> None:
     def look() -> None:
         pause = threading.Event()
         while True:
-            for name, ends in _ends(settings):
-                metrics.certificate_expiry_timestamp_seconds.labels(name).set(ends)
+            for name, ends in certificate_ends(settings):
+                if isinstance(ends, OSError):
+                    logger.warning("the certificate of %s is not to be seen: %s", name, ends)
+                else:
+                    metrics.certificate_expiry_timestamp_seconds.labels(name).set(ends)
             pause.wait(_LOOK_SECONDS)
 
     threading.Thread(target=look, name="certificates", daemon=True).start()
 
 
-def _ends(settings: Settings) -> Iterator[tuple[str, float]]:
-    """Name and end of each that can be looked at now."""
+def certificate_ends(settings: Settings) -> Iterator[tuple[str, float | OSError]]:
+    """Name and end of each, in seconds since 1970, or why it is not to be seen."""
     authority = settings.kafka_ssl_ca_location
-    first = None if authority is None else first_end_of(authority)
-    if first is not None:
-        yield "kafka_ca", first
+    if authority is not None:
+        try:
+            first = first_end_of(authority)
+        except OSError as error:
+            yield "kafka_ca", error
+        else:
+            if first is not None:
+                yield "kafka_ca", first
     for name, host, port, trusted in _places(settings):
         try:
             yield name, end_of(host, port, trusted)
         except OSError as error:
-            logger.warning("the certificate of %s:%s is not to be seen: %s", host, port, error)
+            yield f"{name} ({host}:{port})", error
 
 
 def end_of(host: str, port: int, authority: Path | None = None) -> float:
@@ -66,13 +74,12 @@ def end_of(host: str, port: int, authority: Path | None = None) -> float:
 def first_end_of(authority: Path) -> float | None:
     """When the first certificate of a file ends that we trust, seconds since 1970; None without
     any.
+
+    Raises:
+        OSError: the file cannot be read, or is none of certificates.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(cafile=str(authority))
-    except OSError as error:
-        logger.warning("%s cannot be read: %s", authority, error)
-        return None
+    context.load_verify_locations(cafile=str(authority))
     ends = [ssl.cert_time_to_seconds(str(one["notAfter"])) for one in context.get_ca_certs()]
     return float(min(ends)) if ends else None
 

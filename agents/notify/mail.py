@@ -72,6 +72,31 @@ def mail_server(url: str) -> MailServer:
     )
 
 
+def connect(server: MailServer, seconds: float = _SECONDS) -> smtplib.SMTP:
+    """A connection over which mails can be handed in; each answer is awaited for so long.
+
+    Raises:
+        OSError, smtplib.SMTPException: the server cannot be reached, or does not let us in.
+    """
+    context = ssl.create_default_context()
+    connection: smtplib.SMTP
+    if server.tls:
+        connection = smtplib.SMTP_SSL(server.host, server.port, timeout=seconds, context=context)
+    else:
+        connection = smtplib.SMTP(server.host, server.port, timeout=seconds)
+    try:
+        connection.ehlo()
+        if not server.tls and connection.has_extn("starttls"):
+            connection.starttls(context=context)
+        connection.ehlo_or_helo_if_needed()
+        if server.user is not None:
+            connection.login(server.user, server.password or "")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def compose(
     step: DunningStep, letter: Rendered, creditor: Creditor, sent_at: datetime
 ) -> EmailMessage:
@@ -147,20 +172,7 @@ class MailCarrier:
                 self.close()
             else:
                 return self._connection
-        server = self._server
-        context = ssl.create_default_context()
-        if server.tls:
-            self._connection = smtplib.SMTP_SSL(
-                server.host, server.port, timeout=_SECONDS, context=context
-            )
-        else:
-            self._connection = smtplib.SMTP(server.host, server.port, timeout=_SECONDS)
-            self._connection.ehlo()
-            if self._connection.has_extn("starttls"):
-                self._connection.starttls(context=context)
-        self._connection.ehlo_or_helo_if_needed()
-        if server.user is not None:
-            self._connection.login(server.user, server.password or "")
+        self._connection = connect(self._server)
         return self._connection
 
     def _hand_in(self, connection: smtplib.SMTP, mail: EmailMessage, address: str) -> None:

@@ -65,8 +65,9 @@ def test_up_is_found_by_the_other_verbs_and_stopped_by_down(
     checks = {check["check"]: check for check in document["checks"]}
     assert examined.returncode == 0, examined.stdout
     assert checks["kafka"] == {
-        "check": "kafka", "verdict": "ok", "text": f"1 broker at {bootstrap}",
+        "check": "kafka", "verdict": "ok", "text": f"1 broker at {bootstrap}", "do": "",
     }  # fmt: skip
+    assert (document["version"], document["ok"]) == (1, True)
     assert checks["topics"]["verdict"] == "ok"
     assert {line["name"] for line in document["settings"]} >= {"HEADROOM_WEB_PORT"}
 

@@ -98,7 +98,8 @@ def test_of_those_that_we_trust_the_first_to_end_counts(tmp_path: Path) -> None:
     first, second = certificate(tmp_path, "old", 5)[0], certificate(tmp_path, "new", 700)[0]
     both.write_bytes(second.read_bytes() + first.read_bytes())
     assert first_end_of(both) == in_days(5)
-    assert first_end_of(tmp_path / "none.pem") is None
+    with pytest.raises(OSError, match="No such file"):
+        first_end_of(tmp_path / "none.pem")
 
 
 def test_the_metrics_say_it(server: tuple[int, Path]) -> None:

@@ -1,0 +1,1 @@
+"""Whether all that an installation needs is there, answers and is as it should be."""
