@@ -181,15 +181,17 @@ def _type(node: Node) -> str | None:
 
 def _first_line(client: Client, statement: str) -> str:
     """The statement's first line without comments, its key words as ClickHouse writes them."""
-    return str(client.command("SELECT formatQuery({q:String})", {"q": statement})).partition("\n")[
-        0
-    ]
+    text = client.command("SELECT formatQuery({q:String})", {"q": statement})
+    return str(text).partition("\n")[0]
 
 
 def _tree(client: Client, statement: str) -> Node:
     """The statement as ClickHouse reads it."""
     above: list[Node] = []
-    for (line,) in client.query(f"EXPLAIN AST {statement}").result_rows:
+    # Asked for no format, which would be read as the statement's: the lines come as they are, but
+    # for the quotes.
+    answer = client.raw_query(f"EXPLAIN AST {statement}").decode()
+    for line in answer.replace("\\'", "'").splitlines():
         text = line.lstrip(" ")
         depth = len(line) - len(text)
         node = Node(re.sub(r" \(children \d+\)$", "", text), [])
@@ -210,8 +212,6 @@ def _table(tree: Node) -> str:
         for node in tree.children
         if node.text.startswith("Identifier ")
     ]
-    if named and named[-1] == "Native":  # the format in which the driver asks
-        named.pop()
     return named[1] if len(named) == 2 else ""  # noqa: PLR2004  database and table
 
 

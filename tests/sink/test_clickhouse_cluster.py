@@ -13,11 +13,14 @@ from clickhouse_connect.driver.client import Client
 from sink import cluster_trials
 from sink.engine_of_its_own import in_engine
 
+from agents.policy_file import load_policy
 from agents.sink.access import tables_and_views
+from agents.sink.agent import connect
 from agents.sink.cluster import first_statements, rendered, sharding_key
 from agents.sink.migrations import load_migrations, migrate
 from agents.sink.tables import TABLES
 from streams.errors import ConfigurationError
+from streams.settings import Settings
 
 SOURCE = [one for migration in load_migrations() for one in migration.statements]
 RENDERED = [one for statement in SOURCE for one in rendered(statement, "main")]
@@ -125,6 +128,24 @@ def test_the_shard_of_a_row_is_told_by_its_sorting_key_as_clickhouse_has_it(tabl
 def test_tables_of_one_server_do_not_become_those_of_a_cluster(tables: Client) -> None:
     with pytest.raises(ConfigurationError, match="are those of one server"):
         migrate(tables, cluster="main")
+
+
+@pytest.mark.connected
+@pytest.mark.parametrize(("cluster", "waits"), [(None, None), ("two", "1")])
+def test_on_a_cluster_an_insert_is_answered_when_the_shards_have_it(
+    tables: Client,
+    engine_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: str | None,
+    waits: str | None,
+) -> None:
+    assert migrate(tables) == []
+    monkeypatch.setattr("agents.sink.agent.migrate", lambda *_, **__: [])
+    settings = Settings(embedded_dir=engine_dir, clickhouse_dsn=None, clickhouse_cluster=cluster)
+    client = connect(settings, load_policy(None))
+    assert client.get_client_setting("distributed_foreground_insert") == waits
+    assert tables.command("SELECT count() FROM headroom.policies_raw") == 1
+    client.close()
 
 
 @pytest.mark.connected

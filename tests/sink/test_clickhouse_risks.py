@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
+import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from agents.sink.migrations import load_migrations
 from agents.sink.risks import risks_of
+from streams.embedded.clickhouse import find_endpoint
 
 pytestmark = pytest.mark.connected
 
@@ -94,3 +99,18 @@ def test_what_can_lose_or_rewrite_rows_is_told_with_file_and_reason(
     assert str(risk).startswith("0042_some.sql: ")
     assert RISKY[statement] in risk.why
     assert risk.statement == statement
+
+
+def test_every_statement_of_the_release_is_one_that_can_be_judged(
+    rows: Client, engine_dir: Path
+) -> None:
+    """From another process too, as which the ordinary client asks here."""
+    port = find_endpoint((engine_dir / "clickhouse").absolute())
+    assert port is not None
+    with closing(clickhouse_connect.get_client(host="127.0.0.1", port=port)) as other:
+        for client in (rows, other):
+            for migration in load_migrations():
+                list(risks_of(client, migration.name, migration.statements))
+            drop = "ALTER TABLE headroom.r DROP COLUMN b"
+            (risk,) = risks_of(client, "0042_some.sql", [drop])
+            assert risk.why == "drops what stands in a column"
