@@ -29,9 +29,9 @@ _NO_PASSWORD = "0" * 64
 """A hash that no known password has: nobody can log in until an administrator sets one."""
 _GRAFANA_LIMITS = (
     "readonly = 2",  # the data source sets how a query is answered, within these bounds
-    "max_execution_time = 30 MIN 1 MAX 60",
+    "max_execution_time = 60 MIN 1 MAX 60",
     "max_rows_to_read = 500000000 MIN 1 MAX 500000000",
-    "max_result_rows = 100000 MIN 1 MAX 1000000",
+    "max_result_rows = 1000000 MIN 1 MAX 1000000",
     "max_memory_usage = 4000000000 MIN 1 MAX 4000000000",
     "max_threads = 4 MIN 1 MAX 4",
 )

@@ -223,9 +223,10 @@ def _apply(client: Client, migration: Migration, cluster: str | None) -> None:
 def _refuse(risks: list[Risk]) -> None:
     if risks:
         raise RiskyMigrationError(
-            f"{'; '.join(map(str, risks))}. Nothing was changed. Look at it with `headroom"
-            " clickhouse migrate --dry-run`; when it is meant, and there is a backup or the topics"
-            " still hold all of it: `headroom clickhouse migrate --accept-risk`"
+            f"ClickHouse's rows are at risk: {'; '.join(map(str, risks))}. Nothing was changed."
+            " Look at it with `headroom clickhouse migrate --dry-run`; when it is meant, and there"
+            " is a backup or the topics still hold all of it: `headroom clickhouse migrate"
+            " --accept-risk`"
         )
 
 

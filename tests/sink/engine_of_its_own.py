@@ -46,7 +46,7 @@ def in_engine(
             sys.executable, "-m", "sink.engine_of_its_own", str(directory / "data"), str(config),
             trial.__module__, trial.__name__,
         ],
-        input=json.dumps(given), capture_output=True, text=True, check=False, timeout=120,
+        input=json.dumps(given), capture_output=True, text=True, check=False, timeout=600,
         env={"PYTHONPATH": f"{_TESTS}:{_TESTS.parent}", "TZ": "UTC"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]

@@ -96,8 +96,8 @@ def test_what_can_lose_rows_is_refused_by_name_and_nothing_is_applied(numbers: C
     with pytest.raises(RiskyMigrationError) as refused:
         migrate(numbers, files)
     assert str(refused.value).startswith(
-        "9999_more.sql: ALTER TABLE headroom.n MODIFY COLUMN a Int8: what stands in a as Int64 may"
-        " not fit into Int8. Nothing was changed."
+        "ClickHouse's rows are at risk: 9999_more.sql: ALTER TABLE headroom.n MODIFY COLUMN a Int8:"
+        " what stands in a as Int64 may not fit into Int8. Nothing was changed."
     )
     assert "`headroom clickhouse migrate --accept-risk`" in str(refused.value)
     assert numbers.query("SELECT * FROM headroom.n").column_names == ("a",)
