@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 import uvloop
 from confluent_kafka import KafkaException
@@ -198,13 +197,7 @@ def _specs(settings: Settings) -> list[TopicSpec]:
     other step.
     """
     leader = TopicSpec(leader_topic(settings.app_id, "credit"), 1, settings.replication_factor)
-    return [
-        *(
-            replace(spec, name=internal_topic(spec.name, settings.app_id))
-            for spec in catalogue_topics(settings)
-        ),
-        leader,
-    ]
+    return [*catalogue_topics(settings), leader]
 
 
 def _tame_the_log(settings: Settings) -> None:

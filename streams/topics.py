@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
 
-from schemas.catalogue import TOPICS
+from schemas.catalogue import TOPICS, internal_topic
 from streams.errors import HeadroomError
 from streams.settings import Settings
 
@@ -51,10 +51,10 @@ class Difference:
 
 
 def catalogue_topics(settings: Settings) -> list[TopicSpec]:
-    """Every topic of the catalogue, replicated and divided as the settings say."""
+    """Every topic of the catalogue, called, replicated and divided as the settings say."""
     return [
         TopicSpec(
-            topic.name,
+            internal_topic(topic.name, settings.app_id),
             settings.partitions,
             settings.replication_factor,
             topic.configs | {"min.insync.replicas": str(settings.min_insync_replicas)},

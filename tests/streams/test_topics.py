@@ -36,6 +36,16 @@ def test_every_topic_of_the_catalogue_is_wanted_as_the_settings_say() -> None:
     assert {spec.config["min.insync.replicas"] for spec in specs} == {"2"}
 
 
+@pytest.mark.usefixtures("clean_environment")
+def test_internal_topics_are_called_by_the_installation_that_has_them() -> None:
+    names = {spec.name for spec in catalogue_topics(Settings(kafka_bootstrap="a:1", app_id="mine"))}
+    assert names ^ set(TOPICS) == {
+        f"{owner}-{agent}-changelog"
+        for owner in ("headroom", "mine")
+        for agent in ("credit", "notify")
+    }
+
+
 @pytest.mark.connected
 def test_a_missing_topic_is_told_then_created_then_right(
     admin: AdminClient, spec: TopicSpec
