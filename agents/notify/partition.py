@@ -355,10 +355,11 @@ class NotifyPartition(OutsidePartition):
         the partition by then.
         """
         self.stopping = True
-        if self._work is not None:
-            done, _ = await asyncio.wait({self._work}, timeout=_PATIENCE_SECONDS)
+        work = self._work  # a commit that waits for it too forgets it when it is done
+        if work is not None:
+            done, _ = await asyncio.wait({work}, timeout=_PATIENCE_SECONDS)
             # Whatever it ends with, who comes next goes on from what is written.
-            self._work.add_done_callback(lambda work: work.cancelled() or work.exception())
+            work.add_done_callback(lambda work: work.cancelled() or work.exception())
             if not done:
                 return
         for carrier in self._carriers.values():
