@@ -7,7 +7,6 @@ import faulthandler
 import gc
 import logging
 import signal
-import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 
@@ -28,6 +27,7 @@ from streams.fast_lane.fail_stop import stop_the_process
 from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT
 from streams.health import HealthServer
 from streams.kafka_client import cause_of, topic_facts, wait_for_brokers
+from streams.logs import set_up_log
 from streams.metrics import Metrics
 from streams.registry import open_codec
 from streams.settings import Settings
@@ -67,7 +67,7 @@ def run_worker(settings: Settings, only: Collection[str] | None = None) -> None:
             f"no such agent: {', '.join(unknown)} (there are {', '.join(AGENTS)})"
         )
     faulthandler.enable()  # where it was, should a library written in C end the process
-    _tame_the_log(settings)
+    set_up_log(settings)
     # Faust makes loops of its own for its threads, so the policy is set and not only this loop.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     asyncio.run(_Worker(settings, only).run())
@@ -198,17 +198,3 @@ def _specs(settings: Settings) -> list[TopicSpec]:
     """
     leader = TopicSpec(leader_topic(settings.app_id, "credit"), 1, settings.replication_factor)
     return [*catalogue_topics(settings), leader]
-
-
-def _tame_the_log(settings: Settings) -> None:
-    """One line per thing that happened, on stderr; the libraries speak when something is wrong."""
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for library in ("faust", "mode", "aiohttp", "asyncio"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-    # It reports every attempt to reach a broker; `streams.kafka_client` says once that none
-    # answers.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -7,14 +7,20 @@ not an error.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 MessageFault: TypeAlias = Literal["undecodable", "unknown_schema", "too_large", "unknown_type"]
 """Why bytes are no event; stands in the dead letter's headers and in the metrics."""
 
 
 class HeadroomError(Exception):
-    """The root of our errors: its text is one clear line for the person who reads it."""
+    """The root of our errors: its text is one clear line for the person who reads it.
+
+    Attributes:
+        loggable: whether the text may stand in the log, where nothing of what events say may be.
+    """
+
+    loggable: ClassVar[bool] = True
 
 
 class InvalidMessage(HeadroomError):  # noqa: N818  says what it is about, not that it is an error
@@ -26,6 +32,8 @@ class InvalidMessage(HeadroomError):  # noqa: N818  says what it is about, not t
         schema_id: the id in the message's first bytes, where it has one.
         type: the event's type, where the id tells it.
     """
+
+    loggable = False
 
     def __init__(
         self,
@@ -56,3 +64,5 @@ class ConfigurationError(HeadroomError):
 
 class InvariantViolated(HeadroomError):  # noqa: N818
     """The program contradicts itself. Nobody catches this: the worker stops."""
+
+    loggable = False

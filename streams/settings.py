@@ -195,6 +195,9 @@ class Settings(BaseSettings):
     web_host: str = _setting("127.0.0.1", "Address of the worker's /metrics, /livez and /readyz")
     web_port: int = _setting(6066, "Port of the same", "port", ge=1, le=65_535)
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "What is logged")
+    log_format: Literal["text", "json"] = _setting(
+        "text", "How: lines for people, or one JSON object a line for machines"
+    )
 
     # ── ClickHouse ──
     clickhouse_dsn: SecretStr | None = _setting(

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the work failed, 2 wrong use; a wrong setting is wrong us
 
 from __future__ import annotations
 
+import logging
 import sys
 from keyword import iskeyword
 
@@ -60,11 +61,20 @@ def run() -> None:
     try:
         app()
     except ConfigurationError as error:
-        print(f"headroom: {error}", file=sys.stderr)
+        _say(error)
         sys.exit(WRONG_USE)
     except HeadroomError as error:
-        print(f"headroom: {error}", file=sys.stderr)
+        _say(error)
         sys.exit(FAILED)
+
+
+def _say(error: HeadroomError) -> None:
+    from streams.logs import speaks_json  # noqa: PLC0415  only who fails pays for it
+
+    if speaks_json():
+        logging.getLogger("agents.cli").critical("%s", error)
+    else:
+        print(f"headroom: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from streams.embedded.clickhouse import find_endpoint
 from streams.embedded.parts import clickhouse_directory, with_broker
 from streams.errors import HeadroomError
 from streams.kafka_client import client_config
+from streams.logs import set_up_log
 from streams.registry import open_codec
 from streams.settings import Settings, load_settings
 
@@ -54,11 +53,7 @@ def reconcile(
     """
     settings = with_broker(load_settings())
     if every is not None:
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
+        set_up_log(settings)
         asyncio.run(compare_every(settings, every))
         return
     codec = open_codec(settings)

@@ -24,6 +24,8 @@ Place = tuple[int, int]
 class FailedAgainError(HeadroomError):
     """An event failed on an account that stands still: no fault of one account."""
 
+    loggable = False
+
 
 class Failures:
     """Which accounts have failed at which records. It outlives the ledger that is thrown away."""

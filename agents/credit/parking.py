@@ -26,13 +26,18 @@ from streams.errors import HeadroomError
 class AccountFailedError(HeadroomError):
     """An event could not be applied to an account. The ledger is in between: what was changed since
     the event before has to be thrown away.
+
+    Its text is for those who look into the account; it may quote the event.
     """
+
+    loggable = False
 
     def __init__(self, account_id: str, event: Event, cause: Exception) -> None:
         super().__init__(
             f"{type(event).__name__} {event.event_id!r}: {type(cause).__name__}: {cause}"
         )
         self.account_id = account_id
+        self.event = event
 
 
 class Kept(NamedTuple):

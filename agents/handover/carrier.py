@@ -96,7 +96,7 @@ class _Delivery:
             return self._target.deliver(self._parcel)
         except RefusedError as error:
             # Nobody else can take it: what is wrong there has to be put right.
-            raise NotNowError(error.outcome.detail or error.outcome.result) from error
+            raise NotNowError(f"it is not taken: {error.code or error.outcome.result}") from error
 
     def drop(self) -> None:
         """Nothing was handed over yet."""
@@ -107,7 +107,7 @@ def archive_by_itself(settings: Settings, step: DunningStep) -> bytes:
     takes computing time that decisions on orders in this one would wait for.
 
     Raises:
-        NotNowError: it could not be made; with what was said.
+        NotNowError: it could not be made.
     """
     with tempfile.TemporaryDirectory(prefix="headroom-dossier-") as directory:
         path = Path(directory) / "dossier.zip"
@@ -126,9 +126,11 @@ def archive_by_itself(settings: Settings, step: DunningStep) -> bytes:
         except subprocess.TimeoutExpired as error:
             raise NotNowError(f"no dossier after {_ARCHIVE_SECONDS:.0f} s") from error
         except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").strip().splitlines()
-            why = said[-1] if said else f"exit status {error.returncode}"
-            raise NotNowError(f"no dossier could be made: {why}") from error
+            # What it said may quote what it read.
+            raise NotNowError(
+                f"no dossier could be made (exit status {error.returncode});"
+                f" `headroom dunning dossier {step.step_id}` says why"
+            ) from error
         return path.read_bytes()
 
 

@@ -37,7 +37,11 @@ class Words:
 
 
 class CarrierAwayError(Exception):
-    """The carrier cannot be reached; no letter can go this way now."""
+    """The carrier cannot be reached; no letter can go this way now.
+
+    The text stands in the log: codes, not what was answered, which may name a person. So it is with
+    `NotNowError`.
+    """
 
 
 class NotNowError(Exception):
@@ -45,11 +49,17 @@ class NotNowError(Exception):
 
 
 class RefusedError(Exception):
-    """It will never be taken: `result` is `bounced` or `failed`. It has not left."""
+    """It will never be taken: `result` is `bounced` or `failed`. It has not left.
 
-    def __init__(self, result: str, detail: str) -> None:
+    Attributes:
+        outcome: what is reported, with what was answered.
+        code: of the answer, where there was one.
+    """
+
+    def __init__(self, result: str, detail: str, code: int | None = None) -> None:
         super().__init__(detail)
         self.outcome = Outcome(result, detail)
+        self.code = code
 
 
 class InDoubtError(Exception):

@@ -32,6 +32,7 @@ from agents.notify.carriers import (
 from agents.notify.creditor import Creditor
 from agents.notify.rendering import CODE, Rendered
 from schemas.events import DunningStep
+from streams.logs import shown
 
 _SECONDS = 10.0
 _DOT_SECONDS = 600.0
@@ -40,6 +41,8 @@ _PORTS = {"smtp": 25, "smtps": 465}
 _PERMANENT = 500
 _DOTS = re.compile(rb"^\.", re.MULTILINE)
 """A line that begins with a dot gets another one (RFC 5321, 4.5.2)."""
+_STATUS = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)")
+"""An enhanced status code (RFC 3463)."""
 _SERVICE_ENDS = 421
 
 
@@ -159,7 +162,7 @@ class MailCarrier:
             self._hand_in(connection, mail, step.email or "")
         except (OSError, smtplib.SMTPException) as error:
             self.close()
-            raise CarrierAwayError(_said(error)) from error
+            raise CarrierAwayError(shown(error)) from error
         words = Words(step.email or "", letter.language, letter.subject, letter.text, letter.html)
         return _Mail(self, connection, str(mail["Message-ID"]), words)
 
@@ -190,15 +193,17 @@ class MailCarrier:
     def _expect(self, wanted: int, reply: tuple[int, bytes], result: str = "failed") -> None:
         """Raise what a reply means that is another."""
         code, text = reply
-        said = f"{code} {text.decode(errors='replace')}"
         if code == wanted:
             return
+        # What stands behind the codes may be the recipient's address.
+        status = _STATUS.match(text)
+        codes = f"the mail server answers {code} {status[0].decode() if status else ''}".rstrip()
         if code == _SERVICE_ENDS or code < 0:
             self.close()
-            raise CarrierAwayError(said)
+            raise CarrierAwayError(codes)
         if code >= _PERMANENT:
-            raise RefusedError(result, said)
-        raise NotNowError(said)
+            raise RefusedError(result, f"{code} {text.decode(errors='replace')}", code)
+        raise NotNowError(codes)
 
     def end(self, connection: smtplib.SMTP) -> str:
         """Send the dot; what the server says."""

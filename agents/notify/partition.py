@@ -30,6 +30,7 @@ from faust.types import TP
 from agents.notify.carriers import (
     Carrier,
     CarrierAwayError,
+    Errand,
     InDoubtError,
     Leaving,
     NotNowError,
@@ -238,7 +239,9 @@ class NotifyPartition(OutsidePartition):
         except RefusedError as error:
             return error.outcome
         except Exception as error:  # whatever is wrong with one letter is no reason to stop others
-            logger.exception("step %s cannot be made into a letter", waiting.key)
+            logger.exception(
+                "step %s cannot be made into a letter", waiting.key, extra=_about(waiting.errand)
+            )
             return Outcome("failed", f"{type(error).__name__}: {error}")
         else:
             self._away.pop(errand.channel, None)
@@ -293,7 +296,8 @@ class NotifyPartition(OutsidePartition):
         self._office.remembered.pop(waiting.mark, None)
         self._office.counted(errand.channel, outcome.result)
         log = logger.info if outcome.result == "sent" else logger.warning
-        log("%s by %s: %s %s", waiting.key, errand.channel, outcome.result, outcome.detail or "")
+        # What was answered stands in the report: it may name a person.
+        log("%s by %s: %s", waiting.key, errand.channel, outcome.result, extra=_about(errand))
 
     def _reported(self, key: str, step: DunningStep, outcome: Outcome) -> DunningStepReported:
         return DunningStepReported(
@@ -348,7 +352,11 @@ class NotifyPartition(OutsidePartition):
         waiting.tries += 1
         seconds = _NOT_NOW_SECONDS[min(waiting.tries, len(_NOT_NOW_SECONDS)) - 1]
         waiting.not_before = time.monotonic() + seconds
-        logger.warning("step %s is not taken, again in %.0f s: %s", waiting.key, seconds, why)
+        logger.warning(
+            "step %s is not taken, again in %.0f s: %s",
+            *(waiting.key, seconds, why),
+            extra=_about(waiting.errand),
+        )
 
     async def close(self) -> None:
         """Let go of it. A letter that is leaving goes on, and is reported unless somebody else has
@@ -393,6 +401,15 @@ class NotifyPartition(OutsidePartition):
             or self._has_moved()
             or self._committed != self._told
         )
+
+
+def _about(errand: Errand) -> dict[str, str]:
+    """What a line of the log is about."""
+    return {
+        "event_id": errand.event_id,
+        "step_id": errand.step_id,
+        "account": errand.customer_id,
+    }
 
 
 def _id_of(key: str, what: str) -> str:

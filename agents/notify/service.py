@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import urllib3
 
 from agents.notify.carriers import CarrierAwayError, RefusedError
+from streams.logs import shown
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=20.0)
 _AGAIN_LATER = frozenset({408, 409, 425, 429})
@@ -40,14 +41,14 @@ class WebService:
                 redirect=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise CarrierAwayError(str(error)) from error
+            raise CarrierAwayError(f"the service cannot be reached: {shown(error)}") from error
         text = answer.data.decode(errors="replace").strip()[:_DETAIL]
         said = f"{answer.status} {text}".strip()
         if 200 <= answer.status < 300:  # noqa: PLR2004  success
             return said
         if answer.status >= 500 or answer.status in _AGAIN_LATER:  # noqa: PLR2004  its own fault
-            raise CarrierAwayError(said)
-        raise RefusedError("failed", said)
+            raise CarrierAwayError(f"the service answers {answer.status}")
+        raise RefusedError("failed", said, answer.status)
 
     def close(self) -> None:
         """Let go of connections."""

@@ -13,12 +13,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mollie.api.client import Client
-from mollie.api.error import Error, NotFoundError
+from mollie.api.error import Error, NotFoundError, ResponseError
 
 from agents.portal.providers import Bill, ProviderError, Standing
 from schemas.dates import day_of
 from schemas.events import Instant, Minor
 from schemas.money import exponent, format_amount
+from streams.logs import shown
 
 _LOCALES = {
     ("nl", "BE"): "nl_BE", ("fr", "BE"): "fr_BE", ("nl", ""): "nl_NL", ("fr", ""): "fr_FR",
@@ -67,7 +68,7 @@ class MolliePayments:
         try:
             url = self._client.payments.create(wanted, idempotency_key=key).checkout_url
         except (Error, ValueError) as error:
-            raise ProviderError(str(error)) from error
+            raise ProviderError(_why(error)) from error
         if not url:
             raise ProviderError("there is no page to pay on")
         return str(url)
@@ -81,7 +82,7 @@ class MolliePayments:
         except NotFoundError:
             return None
         except (Error, ValueError) as error:
-            raise ProviderError(str(error)) from error
+            raise ProviderError(_why(error)) from error
         metadata = payment.metadata
         if not isinstance(metadata, dict) or not isinstance(metadata.get("customer_id"), str):
             return None  # of something else that has the same key
@@ -107,6 +108,13 @@ class MolliePayments:
         ended = payment.failed_at or payment.expired_at or payment.canceled_at
         since = _instant(ended or payment.created_at)
         return _FAILED.get(payment.status, "waiting"), since
+
+
+def _why(error: Exception) -> str:
+    """Without Mollie's words: they may quote what was sent."""
+    if isinstance(error, ResponseError):
+        return f"Mollie answers {error.status}{f' for {error.field}' if error.field else ''}"
+    return f"Mollie cannot be asked: {shown(error)}"
 
 
 def _charge_back(payment: Any) -> Instant | None:

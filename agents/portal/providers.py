@@ -20,6 +20,7 @@ from schemas.events import (
     PaymentReceived,
     PaymentReversed,
 )
+from streams.errors import HeadroomError
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -60,8 +61,10 @@ class Standing(msgspec.Struct, frozen=True):
     """When it was charged back."""
 
 
-class ProviderError(Exception):
-    """The provider cannot be asked now, or does not take it."""
+class ProviderError(HeadroomError):
+    """The provider cannot be asked now, or does not take it. The text stands in the log: codes, not
+    what was answered.
+    """
 
 
 class PaymentProvider(Protocol):

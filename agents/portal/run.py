@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from zoneinfo import ZoneInfo
 
 import uvicorn
@@ -17,6 +16,7 @@ from agents.portal.mollie_payments import MolliePayments
 from agents.portal.providers import PaymentProvider
 from streams.errors import ConfigurationError
 from streams.kafka_client import producer_config, wait_for_brokers
+from streams.logs import set_up_log
 from streams.postbox import Postbox
 from streams.registry import open_codec
 from streams.settings import Settings
@@ -34,11 +34,9 @@ def run_portal(settings: Settings) -> None:
         ConfigurationError: a setting is missing or wrong.
         TopicMissingError: no worker has run yet.
     """
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    set_up_log(settings)
+    # Where it listens, and that it ends. Who asks for what is not said: a link is a key.
+    logging.getLogger("uvicorn").setLevel(logging.INFO)
     if links_of(settings) is None:
         raise ConfigurationError("HEADROOM_PORTAL_URL: it has to be known where customers come to")
     creditor, secrets, provider = creditor_of(settings), secrets_of(settings), _provider(settings)

@@ -64,13 +64,26 @@ async def _compare(stopping: asyncio.Event) -> dict[str, Any] | None:
         if said["finding"] == "outcome":
             outcome = said
         else:
-            log = logger.error if said["finding"] == "difference" else logger.info
-            log("%s", json.dumps(said))
+            _log(said)
     status = await process.wait()
     stop.cancel()
     if outcome is None and not stopping.is_set():
         logger.error("the comparison broke off with exit status %s", status)
     return outcome
+
+
+def _log(said: dict[str, Any]) -> None:
+    """What was found. Of a difference not the values, which may be of a person."""
+    if said["finding"] != "difference":
+        logger.info("%s", said["text"])
+        return
+    about = ", ".join(part for part in (said["account_id"], said["what"], said["field"]) if part)
+    against = NAMES[said["against"]]
+    logger.error(
+        "%s: %s and journal differ [%s]: %s",
+        *(about, against, said["place"], said["cause"]),
+        extra={"account": said["account_id"]},
+    )
 
 
 async def _stop(process: asyncio.subprocess.Process, stopping: asyncio.Event) -> None:

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
+from streams.logs import shown
+
 logger = logging.getLogger(__name__)
 
 EXIT_CODE = 70
@@ -49,6 +51,6 @@ def fail_stop(
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  the point of this function
-            stop_the_process(f"{agent.__qualname__} failed: {error!r}", error)
+            stop_the_process(f"{agent.__qualname__} failed: {shown(error)}", error)
 
     return guarded

@@ -115,7 +115,8 @@ def test_a_failing_event_parks_its_account_until_somebody_mends_it(office: Offic
     assert {one.order_id for one in answered(3)} == {"O-1", "O-3", "O-6"}
     eventually(lambda: office.metric("headroom_parked_accounts") == 1)
     assert "account 'C-1' is parked: OrderPlaced" in office.worker.log
-    assert "ZeroDivisionError: a fault of this release" in office.worker.log
+    assert "ZeroDivisionError" in office.worker.log
+    assert "a fault of this release" not in office.worker.log, "it may quote the event"
 
     office.worker.kill()
     office.start(FAULTY + START)

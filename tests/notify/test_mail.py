@@ -80,35 +80,42 @@ def test_one_connection_serves_many_mails_until_the_server_ends_it(mailroom: Mai
 
 
 @pytest.mark.parametrize(
-    ("said", "error", "result"),
+    ("said", "error", "heard"),
     [
-        ("550 no such user", RefusedError, "bounced"),
-        ("451 greylisted", NotNowError, None),
-        ("421 closing", CarrierAwayError, None),
+        ("550 no such user", RefusedError, "550 no such user"),
+        ("451 4.7.1 <jan@x.example> greylisted", NotNowError, "the mail server answers 451 4.7.1"),
+        ("451 1.2.3.4 waits", NotNowError, "the mail server answers 451"),
+        ("421 jan, closing", CarrierAwayError, "the mail server answers 421"),
     ],
 )
 def test_what_a_server_says_to_an_address(
-    said: str, error: type[Exception], result: str | None, mailroom: Mailroom
+    said: str, error: type[Exception], heard: str, mailroom: Mailroom
 ) -> None:
+    """What stands in the log names no address; what is reported has all of it."""
     mailroom.at_recipient = lambda _address: said
     carrier = carrier_to(mailroom.url)
-    with pytest.raises(error, match=said) as raised:
+    with pytest.raises(error) as raised:
         carrier.begin(a_step())
+    assert str(raised.value) == heard
     if isinstance(raised.value, RefusedError):
-        assert raised.value.outcome.result == result
+        assert raised.value.outcome.result == "bounced"
     mailroom.at_recipient = lambda _address: None
     carrier.begin(a_step()).finish()
     assert len(mailroom.box) == 1
 
 
 @pytest.mark.parametrize(
-    ("said", "error"), [("554 looks like spam", RefusedError), ("452 disk full", NotNowError)]
+    ("said", "error", "heard"),
+    [
+        ("554 looks like spam", RefusedError, "554 looks like spam"),
+        ("452 disk full", NotNowError, "answers 452$"),
+    ],
 )
 def test_what_a_server_says_to_the_dot(
-    said: str, error: type[Exception], mailroom: Mailroom
+    said: str, error: type[Exception], heard: str, mailroom: Mailroom
 ) -> None:
     mailroom.at_dot = lambda _address: said
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=heard):
         carrier_to(mailroom.url).begin(a_step()).finish()
 
 
