@@ -9,6 +9,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 import uvloop
 from confluent_kafka import KafkaException
@@ -32,6 +33,9 @@ from streams.metrics import Metrics
 from streams.registry import open_codec
 from streams.settings import Settings
 from streams.topics import TopicSpec, apply, catalogue_topics
+
+if TYPE_CHECKING:
+    from streams.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +83,7 @@ class _Worker:
         self._only = only
         self._metrics = Metrics()
         self._members: list[Member] = []
+        self._tracing: Tracing | None = None
         self._started = False
         self._stopping = asyncio.Event()
         self._comes_back = False
@@ -127,6 +132,8 @@ class _Worker:
             stop_the_process(f"not everything ended within {_STOP_SECONDS:.0f} s")
         for member in self._members:
             member.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         logger.info("worker has stopped")
 
     async def _end(self, member: Member) -> None:
@@ -143,10 +150,12 @@ class _Worker:
     def _wire(self, admin: AdminClient) -> Wiring:
         """Waits for brokers that answer, but are still choosing a controller or a leader."""
         names = [internal_topic(name, self._settings.app_id) for name in TOPICS]
+        self._tracing = _open_tracing(self._settings)
         while True:
             try:
                 apply(admin, _specs(self._settings))
-                return Wiring(self._settings, self._metrics, topic_facts(admin, names))
+                facts = topic_facts(admin, names)
+                return Wiring(self._settings, self._metrics, facts, self._tracing)
             except KafkaException as error:
                 cause = cause_of(error)
                 if self._stopping.is_set() or cause.code() in OF_NO_HELP_TO_WAIT:
@@ -169,6 +178,17 @@ class _Worker:
     def _stuck(self, seconds: float) -> list[str]:
         stuck = [(member.name, member.stuck_for()) for member in self._members]
         return [f"{name}: nothing committed for {s:.0f} s" for name, s in stuck if s > seconds]
+
+
+def _open_tracing(settings: Settings) -> Tracing | None:
+    """Where spans go; None when nobody takes them, and then nothing is imported for it either."""
+    if settings.otlp_endpoint is None:
+        return None
+    from streams.tracing import Tracing  # noqa: PLC0415  half a second, for who asked for it
+
+    return Tracing(
+        settings.otlp_endpoint, settings.trace_sample, settings.app_id, settings.worker_name
+    )
 
 
 def _make(only: Collection[str], wiring: Wiring) -> list[Member]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import faust
 from confluent_kafka import Consumer
@@ -40,6 +40,9 @@ from streams.fast_lane.transport import BatchSchema, BatchTransport
 from streams.kafka_client import TopicFacts, client_config, faust_credentials, producer_config
 from streams.metrics import Metrics
 from streams.settings import Settings
+
+if TYPE_CHECKING:  # OpenTelemetry is imported only where somebody takes traces
+    from streams.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -86,14 +89,21 @@ class HeadroomApp(faust.App):
 
 
 class Wiring:
-    """What the agents of one worker share: settings, threads, metrics, memory, ids of topics."""
+    """What the agents of one worker share: settings, threads, metrics, memory, ids of topics, and
+    where spans go, if anywhere.
+    """
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, topics: Mapping[str, TopicFacts]
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        topics: Mapping[str, TopicFacts],
+        tracing: Tracing | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = metrics
         self.topics = topics
+        self.tracing = tracing
         self.executor: Executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="commit")
         self.memory = Memory(
             block_cache_bytes=_BLOCK_CACHE_BYTES, write_buffer_bytes=_WRITE_BUFFER_BYTES
@@ -232,9 +242,7 @@ class LedgerLane:
         self._codec = codec
         self._books = books
         self._source = source
-        self.outlet = Outlet(
-            producer_config(settings), wiring.metrics.decision_latency_seconds.observe
-        )
+        self.outlet = Outlet(producer_config(settings), wiring.metrics.answered)
         self._asker = Asker(client_config(settings), self._app_id)
         self._tell_group = CommitOffset(app)
         self.lane = _lane(wiring, app, [source], self._open)
@@ -307,7 +315,7 @@ class LedgerLane:
 
     def _guarantee(self, transactions: Transactions) -> Guarantee:
         if self._wiring.settings.guarantee == "exactly_once":
-            answered = self._wiring.metrics.decision_latency_seconds.observe
+            answered = self._wiring.metrics.answered
             return ExactlyOnce(answered, transactions, self._changelog)
         return EffectivelyOnce(self.outlet, transactions, self._changelog)
 

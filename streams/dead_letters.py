@@ -4,13 +4,18 @@ done about one is written behind it, in the same partition.
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 from schemas.catalogue import DEAD_LETTERS
+from schemas.events import Event
+from streams import cloud_events
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Headers, Outgoing
 from streams.fast_lane.partition import Batch, origin_of
 from streams.lately import Lately
+
+logger = logging.getLogger(__name__)
 
 FaultClass = Literal["message", "rule"]
 """`message`: the bytes are no event. `rule`: they are one, and it breaks a rule of the business."""
@@ -40,6 +45,32 @@ class DeadLetterCap:
         if self._lately.setdefault(topic, Lately(self._per_minute)).one_more():
             why = f"{self._per_minute} records of {topic} went to the dead letters in a minute"
             batch.hold(record, why)
+
+
+def log_refusal(
+    record: Record, reason: str, event: Event | None = None, trace_id: str = ""
+) -> None:
+    """A line about a record that goes to the dead letters: which one, and why in one word. What
+    exactly is wrong stands in the dead letter, since it may say what the record says.
+
+    Args:
+        record: that is refused.
+        reason: one of a closed list.
+        event: what it is; if nobody knows, its headers may name it.
+        trace_id: of the sampled trace that it belongs to.
+    """
+    about: dict[str, object] = {"account": getattr(event, "customer_id", None)}
+    about["order_id"] = getattr(event, "order_id", None)
+    if event is not None:
+        about["event_id"] = event.event_id
+    elif (said := cloud_events.read(record.headers)) is not None:
+        about["event_id"] = said.id
+    about |= {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    logger.warning(
+        "%s-%s@%s is refused: %s",
+        *(record.topic, record.partition, record.offset, reason),
+        extra=about | {"reason": reason, "trace_id": trace_id},
+    )
 
 
 def dead_letter(record: Record, *, reason: str, fault_class: FaultClass, detail: str) -> Outgoing:

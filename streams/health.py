@@ -43,11 +43,9 @@ class HealthServer:
     async def stop(self) -> None:
         await self._runner.cleanup()
 
-    async def _exposition(self, _request: web.Request) -> web.Response:
-        return web.Response(
-            body=self._metrics.exposition(),
-            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
-        )
+    async def _exposition(self, request: web.Request) -> web.Response:
+        body, media_type = self._metrics.exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": media_type})
 
 
 async def _answer(complaints: Sequence[str]) -> web.Response:

@@ -8,7 +8,8 @@ import collections
 from collections.abc import Callable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 
 _FAST = (
     0.001,
@@ -200,11 +201,23 @@ class Metrics:
         self.before_scrape.append(take_over)
         return counted
 
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+    def exposition(self, accepted: str = "") -> tuple[bytes, str]:
+        """All metrics in Prometheus' text format, or in another that is asked for.
+
+        Args:
+            accepted: formats, as the HTTP header `Accept` names them.
+
+        Returns the metrics and the format's media type. Only OpenMetrics has room for exemplars.
+        """
         for refresh in self.before_scrape:
             refresh()
-        return generate_latest(self.registry)
+        encode, media_type = choose_encoder(accepted)
+        return encode(self.registry), media_type
+
+    def answered(self, seconds: float, trace_id: str) -> None:
+        """An order has its decision; with a trace it can be seen what took so long."""
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        self.decision_latency_seconds.observe(seconds, exemplar)
 
     def forget_partition(self, app_id: str, tp: Any) -> None:
         """The partition is no longer ours, so its lag is not ours to tell."""

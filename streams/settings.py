@@ -198,6 +198,14 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = _setting(
         "text", "How: lines for people, or one JSON object a line for machines"
     )
+    otlp_endpoint: str | None = _setting(
+        None,
+        "Collector of traces (OTLP over HTTP), `http[s]://host:port`; without one none are made",
+    )
+    trace_sample: float = _setting(
+        0.01, "Orders that are traced, of those whose sender did not decide it: 0 to 1", "share",
+        ge=0, le=1,
+    )  # fmt: skip
 
     # ── ClickHouse ──
     clickhouse_dsn: SecretStr | None = _setting(
@@ -247,9 +255,9 @@ class Settings(BaseSettings):
             raise ValueError("is no time zone, such as Europe/Amsterdam")
         return value
 
-    @field_validator("schema_registry_url")
+    @field_validator("schema_registry_url", "otlp_endpoint")
     @classmethod
-    def _check_registry(cls, value: str | None) -> str | None:
+    def _check_address(cls, value: str | None) -> str | None:
         if value is not None:
             _check_url(value)
         return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -45,9 +45,9 @@ from schemas.events import (
     RiskSignal,
 )
 from streams.app import LedgerLane, Member, Wiring, batch_topic, build_app, member
-from streams.cloud_events import ORIGIN, SEAT, headers_of, place_of
+from streams.cloud_events import ORIGIN, SEAT, Headers, headers_of, place_of
 from streams.codec import Codec
-from streams.dead_letters import DeadLetterCap, FaultClass, dead_letter
+from streams.dead_letters import DeadLetterCap, FaultClass, dead_letter, log_refusal
 from streams.errors import InvalidMessage
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import Record
@@ -56,6 +56,9 @@ from streams.fast_lane.partition import Batch
 from streams.fast_lane.store import PartitionStore
 from streams.lately import Lately
 from streams.metrics import Metrics
+
+if TYPE_CHECKING:  # OpenTelemetry is imported only where somebody takes traces
+    from streams.tracing import Span, Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +74,7 @@ def credit(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
         wiring.metrics,
         f"{JOURNAL}@{wiring.topics[JOURNAL].id}",
         DeadLetterCap(wiring.settings.dead_letters_per_minute),
+        wiring.tracing,
     )
     lane = LedgerLane(
         wiring,
@@ -128,7 +132,9 @@ class CreditDesk:
         metrics: Metrics,
         journal: str,
         cap: DeadLetterCap,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._codec = codec
         self._journal = journal
         self._policy = policy
@@ -152,11 +158,15 @@ class CreditDesk:
         ledger = batch.ledger
         totals = self._portfolio.totals(ledger)
         decode, policy, events = self._codec.decode, self._policy, self._events
+        tracing = self._tracing
         for record in batch:
+            span = None if tracing is None else tracing.take_up("credit", record)
             try:
                 event = decode(record.value)
             except InvalidMessage as fault:
                 self._refuse(batch, record, fault.reason, "message", fault.detail)
+                if span is not None:
+                    span.end(refused=fault.reason)
                 continue
             kind = type(event)
             events[JOURNAL, kind.__name__] += 1
@@ -172,7 +182,10 @@ class CreditDesk:
             except AccountFailedError as error:
                 self._begin_again(batch, record, error)
                 return
-            self._tell(batch, record, event, effects, totals)
+            self._tell(batch, record, event, effects, totals, span)
+            if span is not None:
+                refused = next((one.reason for one in effects if isinstance(one, Refusal)), "")
+                span.end(event, refused=refused)
 
     def _tell(
         self,
@@ -181,6 +194,7 @@ class CreditDesk:
         event: Event,
         effects: Iterable[Effect],
         totals: Totals,
+        span: Span | None,
     ) -> None:
         """Publish what follows from a record, and note what is said with the next commit."""
         forwarded = 0
@@ -191,23 +205,28 @@ class CreditDesk:
                     batch.touch(effect.account_id)
                 case OrderDecision():
                     self._decided[effect.decision, next(iter(effect.reasons), "")] += 1
-                    batch.publish(self._outgoing(effect, effect.customer_id, record.timestamp))
+                    batch.publish(
+                        self._outgoing(effect, effect.customer_id, span, record.timestamp)
+                    )
                 case CreditLimitAlert():
                     self._alerted[effect.threshold, effect.direction] += 1
-                    batch.publish(self._outgoing(effect, effect.customer_id))
+                    batch.publish(self._outgoing(effect, effect.customer_id, span))
                 case DunningStep():
                     if not effect.proposed:
                         self._dunned[str(effect.level), effect.channel] += 1
-                    batch.publish(self._outgoing(effect, effect.customer_id))
+                    batch.publish(self._outgoing(effect, effect.customer_id, span))
                 case RiskSignal() | DunningStepSettled() | HandoverChanged():
-                    batch.publish(self._outgoing(effect, effect.customer_id))
+                    batch.publish(self._outgoing(effect, effect.customer_id, span))
                 case Refusal():
                     refused = record
                     if effect.event is not None:  # it had waited; the record is another
                         refused = record._replace(value=self._codec.encode(effect.event))
-                    self._refuse(batch, refused, effect.reason, "rule", effect.detail)
+                    refused_event = event if effect.event is None else effect.event
+                    self._refuse(
+                        batch, refused, effect.reason, "rule", effect.detail, refused_event, span
+                    )
                 case Forward():
-                    sent_on = self._forward(record, event, effect, forwarded)
+                    sent_on = self._forward(record, event, effect, forwarded, span)
                     batch.forward(sent_on, moves=isinstance(effect.event, AccountMoved))
                     forwarded += 1
                 case Continuation():
@@ -244,9 +263,18 @@ class CreditDesk:
         if self._failed_lately.one_more():
             raise error
         logger.error(
-            "%s-%s@%s: account %r is parked: %s",
-            *(record.topic, record.partition, record.offset, error.account_id, error),
+            "%s-%s@%s: account %r is parked: %s %r fails",
+            *(record.topic, record.partition, record.offset, error.account_id),
+            *(type(error.event).__name__, error.event.event_id),
             exc_info=error.__cause__,
+            extra={
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "account": error.account_id,
+                "event_id": error.event.event_id,
+                "order_id": getattr(error.event, "order_id", None),
+            },
         )
         batch.abandon(f"account {error.account_id!r} failed")
 
@@ -257,19 +285,24 @@ class CreditDesk:
         reason: str,
         fault_class: FaultClass,
         detail: str,
+        event: Event | None = None,
+        span: Span | None = None,
     ) -> None:
         self._cap.count(batch, record)
+        log_refusal(record, reason, event, "" if span is None else span.trace_id)
         self._refused[reason,] += 1
         batch.publish(dead_letter(record, reason=reason, fault_class=fault_class, detail=detail))
 
-    def _forward(self, record: Record, event: Event, forward: Forward, number: int) -> Outgoing:
+    def _forward(
+        self, record: Record, event: Event, forward: Forward, number: int, span: Span | None
+    ) -> Outgoing:
         """A journal record for where the account is kept; it names this one as its origin, so that
         a repeat after a crash is dropped there.
         """
         moved = forward.event
         value = record.value if moved is event else self._codec.encode(moved)
         position = place_of(record.offset, number)
-        headers = self._headers(moved)
+        headers = self._traced(moved, span)
         headers.append((ORIGIN, f"{self._journal}:{record.partition}:{position}".encode()))
         headers.append((SEAT, msgspec.json.encode(forward.sent)))
         return Outgoing(JOURNAL, forward.key.encode(), value, headers)
@@ -282,11 +315,19 @@ class CreditDesk:
         headers.append((ORIGIN, f"{self._journal}:{record.partition}:{position}".encode()))
         return Outgoing(JOURNAL, None, self._codec.encode(event), headers, record.partition)
 
-    def _outgoing(self, event: Event, customer_id: str, answers: int = 0) -> Outgoing:
+    def _outgoing(
+        self, event: Event, customer_id: str, span: Span | None = None, answers: int = 0
+    ) -> Outgoing:
         return Outgoing(
             self._topics[type(event)],
             customer_id.encode(),
             self._codec.encode(event),
-            self._headers(event),
+            self._traced(event, span),
             answers=answers,
+            trace_id="" if span is None else span.trace_id,
         )
+
+    def _traced(self, event: Event, span: Span | None) -> Headers:
+        """The headers of what follows from a record, with the trace that the record belongs to."""
+        headers = self._headers(event)
+        return headers if span is None else headers + span.headers

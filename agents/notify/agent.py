@@ -35,7 +35,7 @@ from schemas.events import DunningStepReported, LetterWritten
 from streams.app import Member, Wiring, batch_topic, build_app, member_on, open_transactions
 from streams.cloud_events import headers_of
 from streams.codec import Codec
-from streams.dead_letters import dead_letter
+from streams.dead_letters import dead_letter, log_refusal
 from streams.errors import ConfigurationError, InvalidMessage
 from streams.fast_lane.commit import CommitOffset
 from streams.fast_lane.fail_stop import fail_stop
@@ -148,6 +148,7 @@ def _office(wiring: Wiring, codec: Codec) -> Office:
 
     def refuse(record: Record, fault: InvalidMessage) -> Outgoing:
         wiring.metrics.dead_letters.labels(fault.reason).inc()
+        log_refusal(record, fault.reason)
         return dead_letter(record, reason=fault.reason, fault_class="message", detail=fault.detail)
 
     return Office(

@@ -62,6 +62,7 @@ def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
             commit_offset,
             batch_rows=settings.sink_batch_rows,
             batch_seconds=settings.sink_batch_seconds,
+            tracing=wiring.tracing,
         )
         return partitions[tp]
 

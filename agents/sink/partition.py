@@ -16,6 +16,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
+from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from faust.types import TP
@@ -25,6 +26,9 @@ from streams.clickhouse import ClickHouseUnreachableError
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.partition import OutsidePartition
 from streams.logs import shown
+
+if TYPE_CHECKING:  # OpenTelemetry is imported only where somebody takes traces
+    from streams.tracing import Span, Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +113,7 @@ class SinkPartition(OutsidePartition):
         *,
         batch_rows: int,
         batch_seconds: float,
+        tracing: Tracing | None = None,
     ) -> None:
         super().__init__(tp)
         self.hurry = False
@@ -123,6 +128,10 @@ class SinkPartition(OutsidePartition):
         self._writing: Batch | None = None
         """Cut off, and not yet known to be written. It keeps its range, and with that its token."""
         self._writing_end = 0
+        self._tracing = tracing
+        self._open_spans: list[Span] = []
+        """Of the records of sampled traces in the open batch; of those in the other one:"""
+        self._writing_spans: list[Span] = []
         self._next_offset: int | None = None
         self._committed_offset: int | None = None
         self._committing = asyncio.Lock()
@@ -134,6 +143,11 @@ class SinkPartition(OutsidePartition):
         if not self._open.records:
             self._opened_at = time.monotonic()
         self._planner.extend(self._open, records)
+        if self._tracing is not None:
+            for record in records:
+                span = self._tracing.take_up("sink insert", record)
+                if span is not None and span.trace_id:
+                    self._open_spans.append(span)
 
     def finish(self, end: int, size: int) -> None:
         self._next_offset = end
@@ -155,6 +169,9 @@ class SinkPartition(OutsidePartition):
                 if self._writing.records and not await self._inserts.insert(self._writing):
                     return None
                 self._writing = None
+                for span in self._writing_spans:
+                    span.end()
+                self._writing_spans = []
             if self._writing_end != self._committed_offset and await self._commit_offset(
                 self.tp, self._writing_end
             ):
@@ -172,6 +189,7 @@ class SinkPartition(OutsidePartition):
             return False
         self._writing, self._writing_end = self._open, self._next_offset or 0
         self._open = Batch(*self.tp)
+        self._writing_spans, self._open_spans = self._open_spans, []
         self._opened_at = time.monotonic()
         return True
 
@@ -180,6 +198,7 @@ class SinkPartition(OutsidePartition):
         async with self._committing:
             self._writing = None
             self._open = Batch(*self.tp)
+            self._writing_spans, self._open_spans = [], []
 
     def oldest_waiting(self) -> dict[str, int]:
         """By table, the timestamp of the oldest record not written yet, milliseconds since 1970."""

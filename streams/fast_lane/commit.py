@@ -34,7 +34,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Protocol
 
@@ -43,14 +43,11 @@ from aiokafka.errors import KafkaError as ConsumerKafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
-from streams.fast_lane.outlet import Flight, Outgoing, Outlet
+from streams.fast_lane.outlet import Answered, Flight, Outgoing, Outlet
 from streams.fast_lane.transaction import Transactions
 from streams.fast_lane.transport import consumer_of
 
 logger = logging.getLogger(__name__)
-
-Answered = Callable[[float], object]
-"""Hears of each answer how long it took, in seconds, until it was acknowledged."""
 
 
 class Guarantee(Protocol):
@@ -150,7 +147,7 @@ class ExactlyOnce(_StateInTransaction):
         now = time.time()
         for outgoing in flight.held:
             if outgoing.answers:
-                self._answered(max(now - outgoing.answers / 1000, 0.0))
+                self._answered(max(now - outgoing.answers / 1000, 0.0), outgoing.trace_id)
         return end
 
 

@@ -16,6 +16,10 @@ _RECORD_BYTES = 256
 """What an event counts for beside its value."""
 
 Headers = Sequence[tuple[str, bytes | None]]
+Answered = Callable[[float, str], object]
+"""Hears of each answer how long it took, in seconds, until it was acknowledged, and the id of its
+trace, if any.
+"""
 Delivered = Callable[[KafkaError | None, Message], None]
 
 
@@ -31,6 +35,8 @@ class Outgoing(NamedTuple):
     """Milliseconds since 1970; 0: now."""
     answers: int = 0
     """Timestamp of the record that waits for this one, milliseconds since 1970; 0: none does."""
+    trace_id: str = ""
+    """Of the sampled trace that it belongs to; empty: of none."""
 
 
 class Flight:
@@ -85,11 +91,11 @@ class Outlet:
 
     Args:
         config: of the client.
-        answered: hears of each answer how long it took, in seconds, until it was acknowledged.
+        answered: hears of each answer.
     """
 
     def __init__(
-        self, config: Mapping[str, Any], answered: Callable[[float], object] = lambda _: None
+        self, config: Mapping[str, Any], answered: Answered = lambda _seconds, _trace_id: None
     ) -> None:
         self._producer = Producer(dict(config))
         self._answered = answered
@@ -108,7 +114,7 @@ class Outlet:
             outgoing.value,
             outgoing.key,
             outgoing.partition,
-            self._timed(flight, outgoing.answers) if outgoing.answers else flight.delivered,
+            self._timed(flight, outgoing) if outgoing.answers else flight.delivered,
             timestamp=outgoing.timestamp,
             headers=outgoing.headers,  # type: ignore[arg-type]  # text would do too
         )
@@ -119,12 +125,13 @@ class Outlet:
         self._closed = True
         self._thread.join()
 
-    def _timed(self, flight: Flight, since: int) -> Delivered:
-        waited = time.time() - since / 1000
+    def _timed(self, flight: Flight, outgoing: Outgoing) -> Delivered:
+        waited = time.time() - outgoing.answers / 1000
+        trace_id = outgoing.trace_id
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             # What the client measured, not when this thread came to hear of it.
-            self._answered(max(waited + (message.latency() or 0.0), 0.0))
+            self._answered(max(waited + (message.latency() or 0.0), 0.0), trace_id)
             flight.delivered(error, message)
 
         return delivered

@@ -153,7 +153,7 @@ def test_everything_told_is_in_clickhouse_once_and_offsets_follow(
         parameters={"a": customer, "b": "\x00rubbish"},
     ).result_rows
     assert letters == [("undecodable",), ("unreadable",)]
-    assert b'headroom_sink_lag_seconds{table="journal"} 0.0' in metrics.exposition()
+    assert b'headroom_sink_lag_seconds{table="journal"} 0.0' in metrics.exposition()[0]
 
     # A second life starts at the committed offsets and changes nothing.
     log.tell(JOURNAL, [invoice(f"{customer}-i200", invoice_id="I-200", **known)])

@@ -112,7 +112,7 @@ def test_the_metrics_say_it(server: tuple[int, Path]) -> None:
     )
     watch_certificates(settings, metrics)
     for _ in range(100):
-        shown = metrics.exposition().decode()
+        shown = metrics.exposition()[0].decode()
         if shown.count("expiry_timestamp_seconds{") == 2:
             break
         threading.Event().wait(0.05)

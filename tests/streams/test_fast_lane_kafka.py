@@ -40,7 +40,7 @@ class Place:
 
     def __init__(self, bootstrap: str, directory: Path, guarantee: str) -> None:
         self.guarantee = guarantee
-        self.answers: list[float] = []
+        self.answers: list[tuple[float, str]] = []
         self.settings = Settings(
             kafka_bootstrap=bootstrap, replication_factor=1, min_insync_replicas=1
         )
@@ -70,10 +70,13 @@ class Place:
             source=(self.journal, 0),
         )
 
+    def answered(self, seconds: float, trace_id: str) -> None:
+        self.answers.append((seconds, trace_id))
+
     def own(self) -> Guarantee:
         """As the setting under test wants it."""
         if self.guarantee == "exactly_once":
-            return ExactlyOnce(self.answers.append, self.transactions(), self.changelog)
+            return ExactlyOnce(self.answered, self.transactions(), self.changelog)
         return EffectivelyOnce(self.outlet, self.transactions(), self.changelog)
 
     def readable(self) -> list[bytes | None]:
@@ -197,16 +200,17 @@ def test_events_of_a_former_owner_that_were_not_committed_are_as_the_setting_say
 def test_an_answer_counts_as_given_when_it_can_be_read(place: Place) -> None:
     if place.guarantee == "effectively_once":
         place.outlet.close()
-        place.outlet = Outlet(producer_config(place.settings), place.answers.append)
+        place.outlet = Outlet(producer_config(place.settings), place.answered)
     owner = place.own()
     store, _ = place.open()
     asked = int((time.time() - 5) * 1000)
-    owner.send(Outgoing(place.out, b"k", b"answer", [], answers=asked))
+    owner.send(Outgoing(place.out, b"k", b"answer", [], answers=asked, trace_id="a" * 32))
     owner.send(Outgoing(place.out, b"k", b"no answer", []))
     store.put("A\0a", b"1")
     place.commit(owner, store, 7)
-    (seconds,) = place.answers
+    ((seconds, trace_id),) = place.answers
     assert 5 <= seconds < 60
+    assert trace_id == "a" * 32
 
 
 def test_a_disk_of_a_changelog_that_was_made_anew_is_not_trusted(place: Place) -> None:
