@@ -52,8 +52,9 @@ def reconcile(
     status 1 when something differs or could not be compared.
     """
     settings = with_broker(load_settings())
-    if every is not None:
+    if as_json or every is not None:  # then nobody but a machine or a log reads stderr
         set_up_log(settings)
+    if every is not None:
         asyncio.run(compare_every(settings, every))
         return
     codec = open_codec(settings)
