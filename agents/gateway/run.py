@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import logging
-import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +23,7 @@ from schemas.events import OrderDecision
 from streams.codec import Codec
 from streams.errors import ConfigurationError
 from streams.kafka_client import client_config, producer_config, topic_facts, wait_for_brokers
+from streams.logs import set_up_log
 from streams.registry import open_codec
 from streams.settings import Settings
 
@@ -41,11 +40,7 @@ def run_gateway(settings: Settings) -> None:
         ConfigurationError: a setting or a file is wrong.
         TopicMissingError: no worker has run yet.
     """
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    set_up_log(settings)
     keys = _keys(settings)
     codec = open_codec(settings)
     load_rules(settings)  # what is wrong with them is told before anything is opened
