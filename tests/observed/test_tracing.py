@@ -5,6 +5,7 @@ takes it.
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import time
@@ -160,7 +161,10 @@ def test_while_nobody_takes_spans_work_goes_on_and_memory_is_bounded(
         time.sleep(0.05)
     away.close()
     said = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
-    assert said == [f"nobody takes traces at {LOOPBACK}:{port}: 512 spans are dropped"]
+    (line,) = said  # how many were in the first lot depends on the machine
+    assert re.fullmatch(
+        rf"nobody takes traces at {LOOPBACK}:{port}: [0-9]+ spans are dropped", line
+    )
     assert not any(record.exc_info for record in caplog.records)
 
 
