@@ -97,12 +97,16 @@ class Warehouse:
         self, topic: str, readers: list[LogReader], reached: Reached, shelf: Shelf,
         advance: Callable[[int], None],
     ) -> Iterator[Difference]:  # fmt: skip
-        """Every record without a row, and every row without a record. The shelf is empty."""
+        """Every record without a row, and every row without a record, up to where the tables
+        `reached` before the readers were opened: a sink goes on meanwhile. The shelf is empty.
+        """
         table = TABLES[topic][0][0]
         for reader in readers:
             _shelve(reader, reached.get(reader.partition, -1), shelf, self._decode, advance)
         firsts = {reader.partition: reader.first for reader in readers}
         for key, event_id, partition, offset in self._rows(topic):
+            if offset > reached.get(partition, -1):
+                continue
             self._tally.rows += 1
             name = _name(key.encode(), event_id.encode())
             if shelf.get(name) is not None:
