@@ -175,17 +175,13 @@ class Journal(RuleBasedStateMachine):
     @invariant()
     def a_partitions_index_has_the_held_orders_of_its_accounts(self) -> None:
         for ledger in self.partitions.ledgers.values() if hasattr(self, "partitions") else ():
-            indexed = [
-                (placed_at, account_id, order_id)
-                for key, _ in ledger.scan(*state.partition_held_range())
-                for placed_at, account_id, order_id in [state.held_order(key)]
-            ]
+            indexed = [key for key, _ in ledger.scan(*state.partition_held_range())]
+            # Of an account that moves in parts, an order may come behind its place in the index.
             held = [
-                (ledger.get(state.order_key(account_id, state.last_part(key))).placed_at,
-                 account_id, state.last_part(key))
+                state.held_in_partition(key)
                 for account_id in state.accounts(ledger)
                 for key, _ in ledger.scan(*state.held_range(account_id))
-            ]  # fmt: skip
+            ]
             assert indexed == sorted(held)
 
     def what_has_arrived_is_what_the_documents_are_worth(self) -> None:
