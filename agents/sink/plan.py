@@ -28,7 +28,7 @@ from agents.sink.rows import (
 from schemas.catalogue import DEAD_LETTERS
 from schemas.events import Event
 from schemas.money import UnknownCurrencyError
-from streams.cloud_events import ORIGIN
+from streams.cloud_events import ORIGIN, SEAT
 from streams.dead_letters import SETTLED
 
 UNREADABLE = "unreadable"
@@ -133,7 +133,7 @@ class Planner:
             further = FURTHER.get(type(event))
             more = None if further is None else further[1](record, event)
             batch.put("journal_raw", self._journal_row(record, event))
-            if further is not None and more is not None:
+            if further is not None and more is not None and not _is_forwarded(record):
                 batch.put(further[0], more)
         except self._faults as error:
             fault = type(error).__name__
@@ -190,6 +190,13 @@ class Planner:
             origin,
             self._to_json(event),
         )
+
+
+def _is_forwarded(record: Record) -> bool:
+    """Whether the same event stands in the journal once more, under the customer's own id: it goes
+    on from there to where the account is kept, and one document counts once.
+    """
+    return any(name == SEAT for name, _ in record.headers)
 
 
 def _unreadable(batch: Batch, record: Record, fault: str, detail: str) -> Row:

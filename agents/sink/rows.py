@@ -211,6 +211,19 @@ def _business_day(record: Record, event: events.BusinessDayStarted) -> Row:
     return (record.offset, record.timestamp, event.event_id, _day(event.date))
 
 
+def _customer_record(record: Record, event: events.CustomerUpserted) -> Row:
+    return (
+        record.offset,
+        record.timestamp,
+        account_of(record),
+        event.event_id,
+        within_range(event.occurred_at),
+        event.customer_id,
+        event.group_id or "",
+        event.segment or "",
+    )
+
+
 def _invoice_event(
     record: Record,
     event: Any,
@@ -430,6 +443,7 @@ PUBLISHED: _Rows = {
 
 FURTHER: _Rows = {
     events.BusinessDayStarted: ("business_days_raw", _business_day),
+    events.CustomerUpserted: ("customer_records_raw", _customer_record),
     events.InvoiceIssued: ("invoice_events_raw", _invoice_issued),
     events.CreditNoteIssued: ("invoice_events_raw", _credit_note_issued),
     events.InvoiceCancelled: ("invoice_events_raw", _invoice_closed),

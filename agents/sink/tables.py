@@ -39,6 +39,15 @@ TABLES: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("payload", "bytes"),
     ),
     "business_days_raw": (*_POSITION, ("event_id", "text"), ("date", "day")),
+    "customer_records_raw": (
+        *_POSITION,
+        ("credit_account_id", "text"),
+        ("event_id", "text"),
+        ("occurred_at", "instant_us"),
+        ("customer_id", "text"),
+        ("group_id", "text"),
+        ("segment", "text"),
+    ),
     "invoice_events_raw": (
         *_POSITION,
         ("credit_account_id", "text"),
