@@ -473,8 +473,8 @@ SELECT
     alerted.standing > 0 AS alerted,
     if(alerted, toNullable(alerted.highest.1), NULL) AS threshold,
     if(alerted, toNullable(alerted.highest.2), NULL) AS alerted_at,
-    if(alerted, dateDiff('day', alerted.highest.2, holds.held_at), NULL) AS days_before,
-    if(alerted, dateDiff('day', alerted.first_at, holds.held_at), NULL) AS first_days_before,
+    if(alerted, dateDiff('day', toDate(alerted.highest.2), holds.held_on), NULL) AS days_before,
+    if(alerted, dateDiff('day', toDate(alerted.first_at), holds.held_on), NULL) AS first_days_before,
     warned.customer_id != '' AND warned.warned_on >= holds.held_on - 30 AS warned,
     if(warned, toNullable(warned.warned_on), NULL) AS warned_on,
     if(warned, toInt64(holds.held_on) - toInt64(warned.warned_on), NULL) AS warned_days_before

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
-from sink.sink_events import DAY, business_day, decision, exposure, invoice, payment, signal
+from sink.sink_events import (
+    DAY,
+    alert,
+    business_day,
+    decision,
+    exposure,
+    invoice,
+    payment,
+    signal,
+)
 
 from schemas import events as ev
 from schemas.events import Event
@@ -162,3 +171,81 @@ def decisions(draw: st.DrawFn) -> list[ev.OrderDecision]:
             )
             at += draw(st.integers(0, 3 * DAY))
     return made
+
+
+@st.composite
+def customer_records(draw: st.DrawFn) -> list[ev.CustomerUpserted]:
+    """Master records, some of one instant, some of a customer that has no figures."""
+    records = []
+    for place in range(draw(st.integers(0, 8))):
+        customer = draw(st.sampled_from([*sorted(CURRENCIES), "C-9"]))
+        at = draw(st.one_of(_instants, _days.map(lambda day: day * DAY)))
+        records.append(
+            ev.CustomerUpserted(
+                event_id=f"m-{place}",
+                occurred_at=at,
+                customer_id=customer,
+                currency=CURRENCIES.get(customer, "EUR"),
+                credit_limit=None,
+                group_id=draw(st.sampled_from([None, "G-1", "G-1", "G-2"])),
+                segment=draw(st.sampled_from([None, "retail", "public"])),
+            )
+        )
+    return records
+
+
+@st.composite
+def holds_and_alerts(draw: st.DrawFn) -> list[Event]:
+    """Decisions, alerts and early warnings of two customers, within few days and often at once."""
+    instants = st.tuples(st.integers(0, 50), st.sampled_from([0, 1, DAY // 2])).map(
+        lambda at: (FIRST_DAY + at[0]) * DAY + at[1]
+    )
+    reasons = st.lists(
+        st.sampled_from(["credit_limit_exceeded", "overdue"]), min_size=1, max_size=2, unique=True
+    )
+    events: list[Event] = []
+    for place in range(draw(st.integers(1, 25))):
+        said: dict[str, Any] = {
+            "event_id": f"h-{place}",
+            "occurred_at": draw(instants),
+            "customer_id": draw(st.sampled_from(["C-1", "C-2"])),
+        }
+        match draw(st.integers(0, 3)):
+            case 0:
+                status = draw(st.sampled_from(["held", "held", "released"]))
+                events.append(
+                    decision(**said, order_id=f"O-{place}", decision=status, reasons=draw(reasons))
+                )
+            case 1 | 2:
+                events.append(
+                    alert(
+                        **said,
+                        threshold=draw(st.sampled_from(["0.80", "0.90", "1.00"])),
+                        direction=draw(st.sampled_from(["raised", "raised", "cleared"])),
+                    )
+                )
+            case _:
+                kind = draw(st.sampled_from(["forecast_breach", "forecast_breach", "other"]))
+                events.append(signal(**said, kind=kind))
+    return events
+
+
+@st.composite
+def disputes(draw: st.DrawFn) -> list[Event]:
+    """Disputes that are opened and solved, or only one of both, in any order."""
+    events: list[Event] = []
+    for place in range(draw(st.integers(0, 10))):
+        said: dict[str, Any] = {
+            "event_id": f"q-{place}",
+            "occurred_at": draw(_instants),
+            "customer_id": "C-1",
+            "invoice_id": draw(_invoice_ids),
+            "dispute_id": draw(st.sampled_from(["Q-1", "Q-2", "Q-3"])),
+        }
+        if draw(st.booleans()):
+            reason = draw(st.sampled_from(["damaged: two sacks", "damaged", "price"]))
+            amount = draw(st.sampled_from([None, 70, 120]))
+            events.append(ev.InvoiceDisputed(**said, reason=reason, amount=amount))
+        else:
+            events.append(ev.DisputeResolved(**said, outcome="upheld"))
+    return events
