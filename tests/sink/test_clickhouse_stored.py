@@ -1,0 +1,149 @@
+"""Answers that are stored: the same as computed, whatever came twice, and read when there is much."""
+
+# ruff: noqa: S608  the queries are made of our own names
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from hypothesis import HealthCheck, given, settings
+from sink.sink_events import business_day, invoice, outcome, step
+from sink.sink_histories import (
+    LAST_DAY,
+    customer_records,
+    disputes,
+    exposure_changes,
+    holds_and_alerts,
+    journals,
+    promises,
+)
+from sink.sink_records import batches_of
+from sink.test_clickhouse_figures import a_few, fill, rows
+
+from agents.sink.migrations import load_migrations
+from agents.sink.stored import STORED, refresh
+from agents.sink.writer import Writer
+from schemas import events as ev
+from schemas.events import Event
+
+pytestmark = pytest.mark.connected
+
+ANSWERS = (
+    *STORED,
+    "open_receivables_total_by_day",
+    "open_receivables_by_day",
+    "ageing",
+    "dso",
+    "collection_figures",
+    "top_overdue",
+    "cash_forecast",
+    "exposure_total_by_day",
+    "exposure_by_group_day",
+    "exposure_by_segment_day",
+    "concentration",
+    "utilisation_distribution",
+    "disputes_by_reason",
+    "promises_kept",
+)
+"""All that is stored, and all that is made of it."""
+
+_LIMIT = "> 500000"
+
+
+@pytest.fixture
+def from_how_many(tables: Client) -> Iterator[Client]:
+    """ClickHouse, in which a test may say with `read_stored_from` when stored answers are read."""
+    yield tables
+    read_stored_from(tables, _LIMIT)
+
+
+def read_stored_from(client: Client, limit: str) -> None:
+    (text,) = (
+        statement
+        for migration in load_migrations()
+        for statement in migration.statements
+        if "VIEW headroom.reading " in statement
+    )
+    assert _LIMIT in text
+    client.command(text.replace(_LIMIT, limit))
+
+
+def shown(client: Client) -> dict[str, Counter[str]]:
+    return {
+        name: Counter(map(str, rows(client, f"SELECT * FROM headroom.{name}"))) for name in ANSWERS
+    }
+
+
+@settings(a_few, max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    journals(),
+    promises(),
+    customer_records(),
+    exposure_changes(),
+    holds_and_alerts(),
+    disputes(),
+)
+def test_what_is_stored_is_what_is_computed_whatever_came_twice(
+    from_how_many: Client,
+    documents: list[Event],
+    promised: list[Event],
+    records: list[ev.CustomerUpserted],
+    changes: list[ev.ExposureChanged],
+    holds: list[Event],
+    contested: list[Event],
+) -> None:
+    client = from_how_many
+    told = [step(), outcome(), *documents, *promised, *records, *changes, *holds, *contested]
+    fill(client, [*told, business_day(LAST_DAY)])
+    read_stored_from(client, _LIMIT)
+    computed = shown(client)
+    writer = Writer(lambda: client)
+    for place in (0, len(told) + 10):  # read once more; and published once more, at other offsets
+        for batch in batches_of(told[: len(told) // 2 + 1], place):
+            writer.write(batch)
+    assert shown(client) == computed
+    read_stored_from(client, ">= 0")
+    for name in STORED:
+        refresh(client, name)
+    assert shown(client) == computed
+
+
+def test_few_rows_are_read_as_they_are_now_and_many_as_they_were_stored(
+    from_how_many: Client,
+) -> None:
+    client = from_how_many
+    fill(client, [business_day(19_001)])
+    for name in STORED:
+        refresh(client, name)
+    fill(client, [invoice(), business_day(19_001)])
+    total = "SELECT total FROM headroom.ageing"
+    assert rows(client, total) == [(100,)]
+    read_stored_from(client, ">= 0")
+    assert rows(client, total) == []
+    for name in STORED:
+        refresh(client, name)
+    assert rows(client, total) == [(100,)]
+
+
+def test_each_is_refreshed_behind_those_that_it_reads(tables: Client) -> None:
+    found = dict(
+        rows(
+            tables,
+            "SELECT replaceOne(name, '_stored', ''), create_table_query FROM system.tables"
+            " WHERE database = 'headroom' AND engine = 'MaterializedView'",
+        )
+    )
+    assert set(STORED) == found.keys()
+    for place, name in enumerate(STORED):
+        definition = rows(
+            tables,
+            "SELECT create_table_query FROM system.tables"
+            f" WHERE database = 'headroom' AND name = '{name}_now'",
+        )[0][0]
+        read = {other for other in STORED if f"headroom.{other}\n" in definition + "\n"}
+        behind = {other for other in STORED if f"headroom.{other}_stored" in found[name]} - {name}
+        assert read <= behind | {name}
+        assert behind <= set(STORED[:place])
