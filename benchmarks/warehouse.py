@@ -12,7 +12,7 @@ import msgspec
 from clickhouse_connect.driver.client import Client
 
 from agents.sink.migrations import migrate
-from agents.sink.stored import STORED, refresh
+from agents.sink.stored import STORED, choose, refresh
 from benchmarks.warehouse_history import fill, named_statements
 from streams.clickhouse import open_clickhouse
 from streams.embedded.clickhouse import close_engine
@@ -85,6 +85,7 @@ def _measure(client: Client, rows: int, tell: Callable[[str], None]) -> Warehous
     fill(client, rows, lambda there: tell(f"{there:,} rows of the journal"))
     filling_seconds = time.perf_counter() - started
     client.command("SYSTEM START VIEWS")
+    choose(client, 0)
     refreshes = []
     for name in STORED:
         tell(f"storing {name}")

@@ -18,6 +18,7 @@ from agents.core.policy import PolicyBook
 from agents.sink.migrations import migrate
 from agents.sink.partition import Inserts, SinkPartition
 from agents.sink.plan import Planner
+from agents.sink.stored import choose
 from agents.sink.tables import TABLES
 from agents.sink.writer import Writer, note_policy
 from schemas.catalogue import DEAD_LETTERS, JOURNAL, topic_of
@@ -109,6 +110,7 @@ def connect(settings: Settings, policy: PolicyBook) -> Client:
     client = open_clickhouse(settings)
     try:
         migrate(client, cluster=settings.clickhouse_cluster)
+        choose(client)
         latest = policy.versions[-1].base
         if settings.clickhouse_cluster is not None:
             # Else rows wait on the disk of the server that took them, and the sink commits them.

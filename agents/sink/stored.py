@@ -1,14 +1,15 @@
 """The answers that ClickHouse stores for installations with many rows.
 
 `deploy/clickhouse/0012_stored.sql` makes them, and ClickHouse refreshes each at the full hour by
-itself. `refresh` does it now, e.g. after the tables were filled anew.
+itself. Whether people read what is computed or what is stored is decided here, by the number of
+rows. `refresh` stores an answer now, e.g. after the tables were filled anew.
 """
 
 from __future__ import annotations
 
 from clickhouse_connect.driver.client import Client
 
-from agents.sink.writer import DATABASE
+from agents.sink.tables import DATABASE
 
 STORED = (
     "invoice_courses",
@@ -28,6 +29,21 @@ STORED = (
 )
 """In an order in which none comes before one that it reads."""
 
+_MANY_ROWS = 500_000
+_COUNTED = ("invoice_events_raw", "payment_events_raw", "exposures_raw", "order_decisions_raw")
+
+
+def choose(client: Client, many_rows: int = _MANY_ROWS) -> None:
+    """Let people read the stored answers where there are many rows, else the computed ones."""
+    counts = " + ".join(f"(SELECT count() FROM {DATABASE}.{table})" for table in _COUNTED)  # noqa: S608  ours
+    rows = client.query(f"SELECT {counts}").result_rows[0][0]
+    source = "stored" if rows >= many_rows else "now"
+    read = _read(client)
+    for name in STORED:
+        if read[name] != source:
+            view = f"{DATABASE}.{name}"
+            client.command(f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM {view}_{source}")  # noqa: S608  ours
+
 
 def refresh(client: Client, name: str) -> None:
     """Compute one of `STORED` anew and wait until it is.
@@ -37,3 +53,13 @@ def refresh(client: Client, name: str) -> None:
     view = f"{DATABASE}.{name}_stored"
     client.command(f"SYSTEM REFRESH VIEW {view}")
     client.command(f"SYSTEM WAIT VIEW {view}")
+
+
+def _read(client: Client) -> dict[str, str]:
+    """Of each answer, whether `now` or `stored` is read."""
+    found = client.query(
+        "SELECT name, extract(as_select, '_(now|stored)$') FROM system.tables"
+        " WHERE database = {database:String} AND name IN {names:Array(String)}",
+        {"database": DATABASE, "names": list(STORED)},
+    )
+    return dict(found.result_rows)

@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from agents.sink.plan import Batch
 from agents.sink.rows import Row
+from agents.sink.stored import choose
 from agents.sink.tables import DATABASE, TABLES, Kind
 
 _TYPES: dict[Kind, pa.DataType] = {
@@ -47,6 +48,9 @@ class Writer:
     def write(self, batch: Batch) -> None:
         """Insert the batch's rows; when this returns, ClickHouse has acknowledged all of them.
 
+        Once a day, with the day, it is looked whether there are so many rows by now that answers
+        are to be read as they were stored.
+
         Raises what `connect` or `clickhouse_connect` raises when it has not; the same batch may
         then be written again.
         """
@@ -57,6 +61,8 @@ class Writer:
             self._client.insert_arrow(
                 f"{DATABASE}.{table}", as_arrow(batch, table, rows), settings=settings
             )
+        if "business_days_raw" in batch.rows:
+            choose(self._client)
 
     def close(self) -> None:
         """Let go of the client, if there is one."""

@@ -6,22 +6,17 @@
 --
 --   x_now     the definition, computed from the rows at this moment
 --   x_stored  what x_now gave at the last full hour, kept by ClickHouse itself (a refreshable materialized view: the
---             old rows are exchanged for the new ones at once, and all of them come from x_now)
+--             new rows are exchanged for the old ones at once)
 --   x         what people read: x_now as long as there are few rows, else x_stored
 --
--- `reading` says which. Up to its number of rows a definition answers in about a second on two cores, so small
--- installations always see the latest; larger ones see the last full hour, and `x_now` is there for who can wait. One
--- that reads others reads their `x`, and is refreshed after them. docs/clickhouse.md has the figures measured.
-
-CREATE OR REPLACE VIEW headroom.reading AS
-SELECT
-    (SELECT count() FROM headroom.invoice_events_raw) + (SELECT count() FROM headroom.payment_events_raw)
-    + (SELECT count() FROM headroom.exposures_raw) + (SELECT count() FROM headroom.order_decisions_raw) AS `rows`,
-    `rows` > 500000 AS stored;
+-- The sink says which, when it starts and at the beginning of each day (`agents/sink/stored.py`): up to half a million
+-- rows a definition answers in about a second on two cores, so small installations always see the latest; larger ones
+-- see the last full hour, and `x_now` is there for who can wait. It is not decided within the query: to have both ways
+-- analysed takes ClickHouse up to a second, each time (measured: 1.4 s of processor time for `dso`).
+-- A definition that reads others reads their `x`, and is refreshed after them. docs/clickhouse.md has the figures.
 
 -- What became of an invoice: what was owed from each of its days on. It takes no FINAL: every part of it is the same
 -- with a row twice (a first, a least, a set), which spares the merging of 50 columns' worth of rows by text keys.
--- Measured with 1,000,000 invoices: 5 s of processor time, `invoice_histories` FIXME s.
 CREATE OR REPLACE VIEW headroom.invoice_courses_now AS
 WITH
     toInt64(floor(assumeNotNull((SELECT small_balance FROM headroom.policy)) * 10000)) AS small_balance,
@@ -135,51 +130,45 @@ revised AS
         ) AS counting
     FROM documents
     WHERE notEmpty(issues)
+),
+counted AS
+(
+    SELECT
+        *,
+        if(is_cancelled OR is_written_off, closed_day, toDate('2149-06-06')) AS closed_on,
+        arrayExists(dispute -> NOT has(resolved, dispute), contested) AS disputed,
+        intDiv(small_balance * toInt64(intExp10(latest.4)), 10000) AS small_balance_minor,
+        arrayMap(
+            (place, before) -> (said_on[place], toInt64(same[place].5 - if(before = 0, 0, same[before].5))),
+            counting, arrayPushFront(arrayPopBack(counting), 0)
+        ) AS bills,
+        arraySort(
+            move -> move.1,
+            arrayConcat(
+                arrayMap(bill -> (bill.1, bill.2, toInt64(0)), bills),
+                arrayMap(move -> (move.1, toInt64(0), move.2), arrayFilter(move -> move.3 = latest.3, settling))
+            )
+        ) AS moves,
+        arrayMap(move -> move.1, moves) AS days,
+        arrayPushBack(arrayPopFront(days), toDate('2149-06-06')) AS until_days,
+        arrayMap(
+            (billed, settled) -> if(billed <= settled OR (settled > 0 AND billed - settled <= small_balance_minor), 0, billed - settled),
+            arrayCumSum(arrayMap(move -> move.2, moves)), arrayCumSum(arrayMap(move -> move.3, moves))
+        ) AS owed
+    FROM revised
 )
 SELECT
-    credit_account_id,
-    invoice_id,
-    latest.3 AS currency,
-    latest.4 AS exponent,
-    latest.6 AS issued_on,
-    latest.7 AS due_on,
-    latest.5 AS amount_minor,
-    is_cancelled,
-    is_written_off,
-    if(is_cancelled OR is_written_off, closed_day, toDate('2149-06-06')) AS closed_on,
-    arrayExists(dispute -> NOT has(resolved, dispute), contested) AS disputed,
-    arrayMap(
-        (place, before) -> (said_on[place], toInt64(same[place].5 - if(before = 0, 0, same[before].5))),
-        counting, arrayPushFront(arrayPopBack(counting), 0)
-    ) AS bills,
-    arraySort(
-        move -> move.1,
-        arrayConcat(
-            arrayMap(bill -> (bill.1, bill.2, toInt64(0)), bills),
-            arrayMap(move -> (move.1, toInt64(0), move.2), arrayFilter(move -> move.3 = latest.3, settling))
-        )
-    ) AS moves,
-    arrayMap(move -> move.1, moves) AS days,
-    arrayPushBack(arrayPopFront(days), toDate('2149-06-06')) AS until_days,
-    intDiv(small_balance * toInt64(intExp10(latest.4)), 10000) AS small_balance_minor,
-    arrayMap(
-        (billed, settled) -> if(billed <= settled OR (settled > 0 AND billed - settled <= small_balance_minor), 0, billed - settled),
-        arrayCumSum(arrayMap(move -> move.2, moves)), arrayCumSum(arrayMap(move -> move.3, moves))
-    ) AS owed
-FROM revised;
+    credit_account_id, invoice_id,
+    latest.3 AS currency, latest.4 AS exponent, latest.6 AS issued_on, latest.7 AS due_on, latest.5 AS amount_minor,
+    is_cancelled, is_written_off, closed_on, disputed, bills, days, until_days, owed
+FROM counted;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.invoice_courses_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY (credit_account_id, invoice_id)
-AS SELECT credit_account_id, invoice_id, currency, exponent, issued_on, due_on, amount_minor, is_cancelled, is_written_off, closed_on,
-    disputed, bills, days, until_days, owed FROM headroom.invoice_courses_now;
+AS SELECT * FROM headroom.invoice_courses_now;
 
-CREATE OR REPLACE VIEW headroom.invoice_courses AS
-SELECT credit_account_id, invoice_id, currency, exponent, issued_on, due_on, amount_minor, is_cancelled, is_written_off, closed_on,
-    disputed, bills, days, until_days, owed FROM headroom.invoice_courses_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT credit_account_id, invoice_id, currency, exponent, issued_on, due_on, amount_minor, is_cancelled, is_written_off, closed_on,
-    disputed, bills, days, until_days, owed FROM headroom.invoice_courses_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.invoice_courses AS SELECT * FROM headroom.invoice_courses_now;
 
 -- What was open, from when (inclusive) until when (exclusive). What is open on a day is a filter on this view.
 -- Stored in the order in which it ended: what is open now, or was on a day, is a few neighbours of millions.
@@ -199,12 +188,9 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.receivable_spans_stored
 REFRESH EVERY 1 HOUR
 DEPENDS ON headroom.invoice_courses_stored
 ENGINE = MergeTree ORDER BY (open_until, open_from)
-AS SELECT credit_account_id, customer_id, invoice_id, currency, exponent, issued_on, due_on, disputed, open_from, open_until, open_minor FROM headroom.receivable_spans_now;
+AS SELECT * FROM headroom.receivable_spans_now;
 
-CREATE OR REPLACE VIEW headroom.receivable_spans AS
-SELECT credit_account_id, customer_id, invoice_id, currency, exponent, issued_on, due_on, disputed, open_from, open_until, open_minor FROM headroom.receivable_spans_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT credit_account_id, customer_id, invoice_id, currency, exponent, issued_on, due_on, disputed, open_from, open_until, open_minor FROM headroom.receivable_spans_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.receivable_spans AS SELECT * FROM headroom.receivable_spans_now;
 
 -- By how much what is open changed on a day, over all customers: all of it, the invoices, and what is not past its due
 -- day. Sums of it up to a day are what was open at its end.
@@ -227,12 +213,9 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.receivable_changes_stored
 REFRESH EVERY 1 HOUR
 DEPENDS ON headroom.receivable_spans_stored
 ENGINE = MergeTree ORDER BY (currency, changed_on)
-AS SELECT currency, exponent, changed_on, minor, documents, current_minor FROM headroom.receivable_changes_now;
+AS SELECT * FROM headroom.receivable_changes_now;
 
-CREATE OR REPLACE VIEW headroom.receivable_changes AS
-SELECT currency, exponent, changed_on, minor, documents, current_minor FROM headroom.receivable_changes_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT currency, exponent, changed_on, minor, documents, current_minor FROM headroom.receivable_changes_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.receivable_changes AS SELECT * FROM headroom.receivable_changes_now;
 
 CREATE OR REPLACE VIEW headroom.open_receivables_total_by_day AS
 WITH
@@ -282,12 +265,9 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.sales_by_day_stored
 REFRESH EVERY 1 HOUR
 DEPENDS ON headroom.invoice_courses_stored
 ENGINE = MergeTree ORDER BY (currency, day)
-AS SELECT currency, exponent, day, sales_minor FROM headroom.sales_by_day_now;
+AS SELECT * FROM headroom.sales_by_day_now;
 
-CREATE OR REPLACE VIEW headroom.sales_by_day AS
-SELECT currency, exponent, day, sales_minor FROM headroom.sales_by_day_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT currency, exponent, day, sales_minor FROM headroom.sales_by_day_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.sales_by_day AS SELECT * FROM headroom.sales_by_day_now;
 
 CREATE OR REPLACE VIEW headroom.dso AS
 WITH
@@ -355,12 +335,9 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.customer_lateness_stored
 REFRESH EVERY 1 HOUR
 DEPENDS ON headroom.invoice_courses_stored
 ENGINE = MergeTree ORDER BY credit_account_id
-AS SELECT credit_account_id, settled_invoices, days_late_early, days_late_median, days_late_late FROM headroom.customer_lateness_now;
+AS SELECT * FROM headroom.customer_lateness_now;
 
-CREATE OR REPLACE VIEW headroom.customer_lateness AS
-SELECT credit_account_id, settled_invoices, days_late_early, days_late_median, days_late_late FROM headroom.customer_lateness_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT credit_account_id, settled_invoices, days_late_early, days_late_median, days_late_late FROM headroom.customer_lateness_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.customer_lateness AS SELECT * FROM headroom.customer_lateness_now;
 
 -- As before; looked up are only the invoices that somebody promised to pay.
 CREATE OR REPLACE VIEW headroom.promises_now AS
@@ -425,15 +402,9 @@ LEFT JOIN money ON money.credit_account_id = documents.credit_account_id AND mon
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.promises_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY (customer_id, promise_id)
-AS SELECT topic, `partition`, `offset`, recorded_at, event_id, occurred_at, credit_account_id, customer_id, promise_id, kind, made_on,
-    invoice_ids, instalments, amount, currency, status, ended_on, amount_minor, exponent FROM headroom.promises_now;
+AS SELECT * FROM headroom.promises_now;
 
-CREATE OR REPLACE VIEW headroom.promises AS
-SELECT topic, `partition`, `offset`, recorded_at, event_id, occurred_at, credit_account_id, customer_id, promise_id, kind, made_on,
-    invoice_ids, instalments, amount, currency, status, ended_on, amount_minor, exponent FROM headroom.promises_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT topic, `partition`, `offset`, recorded_at, event_id, occurred_at, credit_account_id, customer_id, promise_id, kind, made_on,
-    invoice_ids, instalments, amount, currency, status, ended_on, amount_minor, exponent FROM headroom.promises_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.promises AS SELECT * FROM headroom.promises_now;
 
 -- As before, from what is open today.
 CREATE OR REPLACE VIEW headroom.cash_forecast_invoices AS
@@ -499,12 +470,9 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.dunning_effectiveness_stored
 REFRESH EVERY 1 HOUR
 DEPENDS ON headroom.invoice_courses_stored
 ENGINE = MergeTree ORDER BY (procedure, level, channel)
-AS SELECT procedure, level, channel, steps, invoices, paid_within_7_days, share FROM headroom.dunning_effectiveness_now;
+AS SELECT * FROM headroom.dunning_effectiveness_now;
 
-CREATE OR REPLACE VIEW headroom.dunning_effectiveness AS
-SELECT procedure, level, channel, steps, invoices, paid_within_7_days, share FROM headroom.dunning_effectiveness_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT procedure, level, channel, steps, invoices, paid_within_7_days, share FROM headroom.dunning_effectiveness_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.dunning_effectiveness AS SELECT * FROM headroom.dunning_effectiveness_now;
 
 -- By how much the exposure changed on a day, by group and segment of the customer. What runs on has no end here.
 CREATE OR REPLACE VIEW headroom.exposure_changes_now AS
@@ -526,15 +494,9 @@ GROUP BY currency, group_id, segment, changed_on;
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.exposure_changes_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY (currency, group_id, segment, changed_on)
-AS SELECT currency, exponent, group_id, segment, changed_on, exposure_minor, open_receivables_minor, delivered_not_invoiced_minor,
-    open_orders_minor, unapplied_credit_minor, overdue_minor, held_orders, customers FROM headroom.exposure_changes_now;
+AS SELECT * FROM headroom.exposure_changes_now;
 
-CREATE OR REPLACE VIEW headroom.exposure_changes AS
-SELECT currency, exponent, group_id, segment, changed_on, exposure_minor, open_receivables_minor, delivered_not_invoiced_minor,
-    open_orders_minor, unapplied_credit_minor, overdue_minor, held_orders, customers FROM headroom.exposure_changes_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT currency, exponent, group_id, segment, changed_on, exposure_minor, open_receivables_minor, delivered_not_invoiced_minor,
-    open_orders_minor, unapplied_credit_minor, overdue_minor, held_orders, customers FROM headroom.exposure_changes_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.exposure_changes AS SELECT * FROM headroom.exposure_changes_now;
 
 CREATE OR REPLACE VIEW headroom.exposure_total_by_day AS
 WITH
@@ -700,12 +662,9 @@ GROUP BY customer_id;
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.exposure_latest_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY customer_id
-AS SELECT customer_id, figures FROM headroom.exposure_latest_now;
+AS SELECT * FROM headroom.exposure_latest_now;
 
-CREATE OR REPLACE VIEW headroom.exposure_latest AS
-SELECT customer_id, figures FROM headroom.exposure_latest_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT customer_id, figures FROM headroom.exposure_latest_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.exposure_latest AS SELECT * FROM headroom.exposure_latest_now;
 
 CREATE OR REPLACE VIEW headroom.concentration AS
 WITH largest AS
@@ -743,12 +702,9 @@ GROUP BY day;
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.hold_rate_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY day
-AS SELECT day, orders, orders_held, releases, hold_rate FROM headroom.hold_rate_now;
+AS SELECT * FROM headroom.hold_rate_now;
 
-CREATE OR REPLACE VIEW headroom.hold_rate AS
-SELECT day, orders, orders_held, releases, hold_rate FROM headroom.hold_rate_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT day, orders, orders_held, releases, hold_rate FROM headroom.hold_rate_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.hold_rate AS SELECT * FROM headroom.hold_rate_now;
 
 CREATE OR REPLACE VIEW headroom.order_holds_now AS
 SELECT
@@ -773,12 +729,9 @@ WHERE decision = 'held';
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.order_holds_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY (held_at, customer_id)
-AS SELECT customer_id, order_id, reasons, held_at, ended_at, ended, released_by, seconds_held FROM headroom.order_holds_now;
+AS SELECT * FROM headroom.order_holds_now;
 
-CREATE OR REPLACE VIEW headroom.order_holds AS
-SELECT customer_id, order_id, reasons, held_at, ended_at, ended, released_by, seconds_held FROM headroom.order_holds_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT customer_id, order_id, reasons, held_at, ended_at, ended, released_by, seconds_held FROM headroom.order_holds_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.order_holds AS SELECT * FROM headroom.order_holds_now;
 
 CREATE OR REPLACE VIEW headroom.alerts_before_hold_now AS
 WITH holds AS
@@ -842,15 +795,9 @@ LEFT JOIN warned
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.alerts_before_hold_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY (held_at, customer_id)
-AS SELECT customer_id, order_id, held_at, alerted, threshold, alerted_at, days_before, first_days_before, warned, warned_on,
-    warned_days_before FROM headroom.alerts_before_hold_now;
+AS SELECT * FROM headroom.alerts_before_hold_now;
 
-CREATE OR REPLACE VIEW headroom.alerts_before_hold AS
-SELECT customer_id, order_id, held_at, alerted, threshold, alerted_at, days_before, first_days_before, warned, warned_on,
-    warned_days_before FROM headroom.alerts_before_hold_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT customer_id, order_id, held_at, alerted, threshold, alerted_at, days_before, first_days_before, warned, warned_on,
-    warned_days_before FROM headroom.alerts_before_hold_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.alerts_before_hold AS SELECT * FROM headroom.alerts_before_hold_now;
 
 CREATE OR REPLACE VIEW headroom.disputes_now AS
 WITH told AS
@@ -891,12 +838,9 @@ LEFT JOIN billed ON billed.credit_account_id = told.credit_account_id AND billed
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.disputes_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY (opened_on, customer_id)
-AS SELECT customer_id, invoice_id, dispute_id, reason, opened_on, outcome, resolved_on, days_to_resolve, amount_minor, currency, amount FROM headroom.disputes_now;
+AS SELECT * FROM headroom.disputes_now;
 
-CREATE OR REPLACE VIEW headroom.disputes AS
-SELECT customer_id, invoice_id, dispute_id, reason, opened_on, outcome, resolved_on, days_to_resolve, amount_minor, currency, amount FROM headroom.disputes_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT customer_id, invoice_id, dispute_id, reason, opened_on, outcome, resolved_on, days_to_resolve, amount_minor, currency, amount FROM headroom.disputes_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.disputes AS SELECT * FROM headroom.disputes_now;
 
 CREATE OR REPLACE VIEW headroom.collector_productivity_now AS
 SELECT
@@ -920,12 +864,9 @@ GROUP BY day, collector;
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.collector_productivity_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY (day, collector)
-AS SELECT day, collector, orders_released, orders_held, steps_decided, steps_reported, pauses, customers_reviewed, acts, customers FROM headroom.collector_productivity_now;
+AS SELECT * FROM headroom.collector_productivity_now;
 
-CREATE OR REPLACE VIEW headroom.collector_productivity AS
-SELECT day, collector, orders_released, orders_held, steps_decided, steps_reported, pauses, customers_reviewed, acts, customers FROM headroom.collector_productivity_now WHERE NOT (SELECT stored FROM headroom.reading)
-UNION ALL
-SELECT day, collector, orders_released, orders_held, steps_decided, steps_reported, pauses, customers_reviewed, acts, customers FROM headroom.collector_productivity_stored WHERE (SELECT stored FROM headroom.reading);
+CREATE OR REPLACE VIEW headroom.collector_productivity AS SELECT * FROM headroom.collector_productivity_now;
 
 -- The figures of credit and collections at each month's end, and today for the month that runs. All of a currency's
 -- history is one row of arrays until the end: three years are some 40 months and 1,100 days.

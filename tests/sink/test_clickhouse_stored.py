@@ -1,4 +1,4 @@
-"""Answers that are stored: the same as computed, whatever came twice, and read when there is much."""
+"""Answers that are stored: the same as computed, whatever came twice; read when there is much."""
 
 # ruff: noqa: S608  the queries are made of our own names
 
@@ -23,8 +23,7 @@ from sink.sink_histories import (
 from sink.sink_records import batches_of
 from sink.test_clickhouse_figures import a_few, fill, rows
 
-from agents.sink.migrations import load_migrations
-from agents.sink.stored import STORED, refresh
+from agents.sink.stored import STORED, choose, refresh
 from agents.sink.writer import Writer
 from schemas import events as ev
 from schemas.events import Event
@@ -50,25 +49,12 @@ ANSWERS = (
 )
 """All that is stored, and all that is made of it."""
 
-_LIMIT = "> 500000"
-
 
 @pytest.fixture
-def from_how_many(tables: Client) -> Iterator[Client]:
-    """ClickHouse, in which a test may say with `read_stored_from` when stored answers are read."""
+def many_or_few(tables: Client) -> Iterator[Client]:
+    """ClickHouse, in which a test may say by `choose` what counts as many rows."""
     yield tables
-    read_stored_from(tables, _LIMIT)
-
-
-def read_stored_from(client: Client, limit: str) -> None:
-    (text,) = (
-        statement
-        for migration in load_migrations()
-        for statement in migration.statements
-        if "VIEW headroom.reading " in statement
-    )
-    assert _LIMIT in text
-    client.command(text.replace(_LIMIT, limit))
+    choose(tables)
 
 
 def shown(client: Client) -> dict[str, Counter[str]]:
@@ -77,7 +63,7 @@ def shown(client: Client) -> dict[str, Counter[str]]:
     }
 
 
-@settings(a_few, max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(a_few, max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     journals(),
     promises(),
@@ -87,7 +73,7 @@ def shown(client: Client) -> dict[str, Counter[str]]:
     disputes(),
 )
 def test_what_is_stored_is_what_is_computed_whatever_came_twice(
-    from_how_many: Client,
+    many_or_few: Client,
     documents: list[Event],
     promised: list[Event],
     records: list[ev.CustomerUpserted],
@@ -95,33 +81,32 @@ def test_what_is_stored_is_what_is_computed_whatever_came_twice(
     holds: list[Event],
     contested: list[Event],
 ) -> None:
-    client = from_how_many
+    client = many_or_few
     told = [step(), outcome(), *documents, *promised, *records, *changes, *holds, *contested]
     fill(client, [*told, business_day(LAST_DAY)])
-    read_stored_from(client, _LIMIT)
-    computed = shown(client)
+    choose(client)
     writer = Writer(lambda: client)
+    computed = shown(client)
     for place in (0, len(told) + 10):  # read once more; and published once more, at other offsets
         for batch in batches_of(told[: len(told) // 2 + 1], place):
             writer.write(batch)
-    assert shown(client) == computed
-    read_stored_from(client, ">= 0")
+    choose(client, 0)
     for name in STORED:
         refresh(client, name)
     assert shown(client) == computed
 
 
 def test_few_rows_are_read_as_they_are_now_and_many_as_they_were_stored(
-    from_how_many: Client,
+    many_or_few: Client,
 ) -> None:
-    client = from_how_many
+    client = many_or_few
     fill(client, [business_day(19_001)])
     for name in STORED:
         refresh(client, name)
     fill(client, [invoice(), business_day(19_001)])
     total = "SELECT total FROM headroom.ageing"
     assert rows(client, total) == [(100,)]
-    read_stored_from(client, ">= 0")
+    choose(client, 0)
     assert rows(client, total) == []
     for name in STORED:
         refresh(client, name)
