@@ -408,8 +408,10 @@ def test_promises_kept(clickhouse: Client, promised: list[Event]) -> None:
     expected: dict[tuple[date, str], Counter[str]] = defaultdict(Counter)
     for (customer, name), made in books.promises().items():
         status = books.promise_end(customer, name, day_of(made))[0]
-        is_plan = isinstance(made, ev.PaymentPlanAgreed)
-        amount = sum(one.amount for one in made.instalments) if is_plan else made.amount
+        if isinstance(made, ev.PaymentPlanAgreed):
+            amount = sum(one.amount for one in made.instalments)
+        else:
+            amount = made.amount
         row = expected[month_of(day_of(made)), promise_currency(books, made)]
         row.update({"made": 1, status: 1, "made_amount": amount, f"{status}_amount": amount})
     names = (
