@@ -65,13 +65,26 @@ log.cleaner.dedupe.buffer.size=16777216
 
 
 class EmbeddedKafka:
-    """One broker in `directory`, with its files from `cache` and `java` as in `find_java`."""
+    """One broker in `directory`, with its files from `cache` and `java` as in `find_java`.
 
-    def __init__(self, directory: Path, *, cache: Path, java: Path | None = None) -> None:
+    With `jmx_rules`, a file of JMX exporter, it also tells Prometheus of itself and of its JVM, on
+    `metrics_port`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        cache: Path,
+        java: Path | None = None,
+        jmx_rules: Path | None = None,
+    ) -> None:
         self.directory = directory.absolute()
         self.bootstrap_servers = ""
+        self.metrics_port: int | None = None
         self._cache = cache.absolute()
         self._java = java
+        self._jmx_rules = jmx_rules
         self._claim = Claim(self.directory / "kafka.lock")
         self._process: SupervisedProcess | None = None
 
@@ -127,7 +140,7 @@ class EmbeddedKafka:
             self._format(java, class_path)
             self._process = SupervisedProcess(
                 "The embedded Kafka broker",
-                _command(java, class_path, _properties(self.directory)),
+                _command(java, self._agent(), class_path, _properties(self.directory)),
                 log=self.log,
                 claim=self._claim,
                 environment=os.environ,
@@ -143,6 +156,14 @@ class EmbeddedKafka:
                 self.bootstrap_servers = f"{LOOPBACK}:{broker}"
                 (self.directory / "bootstrap").write_text(self.bootstrap_servers, encoding="ascii")
                 return
+
+    def _agent(self) -> list[str]:
+        """The option that loads JMX exporter into the broker's JVM, if it is wanted."""
+        if self._jmx_rules is None:
+            return []
+        (exporter,) = fetch("jmx", self._cache)
+        (self.metrics_port,) = free_ports(1)
+        return [f"-javaagent:{exporter}={LOOPBACK}:{self.metrics_port}:{self._jmx_rules}"]
 
     def _configure(self, broker: int, controller: int) -> None:
         logs = self.directory / "data"
@@ -213,10 +234,11 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _command(java: Path, class_path: str, properties: Path) -> list[str]:
+def _command(java: Path, agent: list[str], class_path: str, properties: Path) -> list[str]:
     logger = "-Dorg.slf4j.simpleLogger"
     logging = (f"{logger}.defaultLogLevel=warn", f"{logger}.showDateTime=true")
-    return [str(java), *OPTIONS, *logging, "-cp", class_path, "kafka.Kafka", str(properties)]
+    broker = ["-cp", class_path, "kafka.Kafka", str(properties)]
+    return [str(java), *OPTIONS, *logging, *agent, *broker]
 
 
 def _properties(directory: Path) -> Path:

@@ -1,6 +1,6 @@
 """Files from Maven repositories, named by coordinate and held to a hash.
 
-A lock file beside this module says, per part (`kafka`, `apicurio`), which files it is made of and
+A lock file beside this module says, per part (`kafka`, `jmx`, `apicurio`), which files it is made of and
 what their SHA-256 is. Fetching follows the lock and nothing else, so no dependency is resolved on a
 user's machine and a repository cannot slip in another file. `python -m streams.embedded.maven lock`
 resolves the roots anew and rewrites the locks.
@@ -38,6 +38,8 @@ ROOTS: dict[str, tuple[str, ...]] = {
         # The broker logs through SLF4J and brings no backend: without one its last words are lost.
         "org.slf4j:slf4j-simple:1.7.36:jar:",
     ),
+    # Tells Prometheus what the broker's JVM knows; only where somebody asks for it.
+    "jmx": ("io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1:jar:",),
     "apicurio": ("io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all",),
 }
 """What each part is locked from, as `group:artifact:version:packaging:classifier`."""
