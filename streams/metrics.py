@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 _FAST = (
@@ -39,6 +40,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.before_scrape: list[Callable[[], None]] = []
+        # Processor time, memory and start of the process, under the names that all programs use.
+        ProcessCollector(registry=self.registry)
+        self.build_info = Gauge(
+            "headroom_build_info", "1; which version runs", ["version"], registry=self.registry
+        )
+        self.build_info.labels(version("headroom-credit")).set(1)
         self.events = Counter(
             "headroom_events_total", "Events taken in", ["topic", "type"], registry=self.registry
         )
