@@ -1,9 +1,9 @@
 """Files from Maven repositories, named by coordinate and held to a hash.
 
-A lock file beside this module says, per part (`kafka`, `jmx`, `apicurio`), which files it is made of and
-what their SHA-256 is. Fetching follows the lock and nothing else, so no dependency is resolved on a
-user's machine and a repository cannot slip in another file. `python -m streams.embedded.maven lock`
-resolves the roots anew and rewrites the locks.
+A lock file beside this module says, per part (`kafka`, `jmx`, `apicurio`), which files it is made
+of and what their SHA-256 is. Fetching follows the lock and nothing else, so no dependency is
+resolved on a user's machine and a repository cannot slip in another file.
+`python -m streams.embedded.maven lock` resolves the roots anew and rewrites the locks.
 
 Neither Java nor Maven is needed. Which repositories are asked is jgo's business: its own default,
 and what the `[repositories]` section of the user's jgo configuration names, for those behind a
