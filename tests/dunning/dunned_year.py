@@ -43,28 +43,29 @@ def rules() -> PolicyBook:
     )
 
 
-class DunnedYear:
+class DunnedCourse:
     """What came in and what went out, in order.
 
     Args:
         seed: of all that happens by chance.
-        lateness: by how many times later invoices are paid than they were.
+        history: what happens anyway, in order.
+        policy: what decides.
+        days: for how many days from the first one on it is followed.
     """
 
-    def __init__(self, seed: int, lateness: int) -> None:
+    def __init__(self, seed: int, history: list[Event], policy: PolicyBook, days: int) -> None:
         self._chance = random.Random(seed)
-        self._simulation = Simulation(rules())
+        self._simulation = Simulation(policy)
         self._answers: list[tuple[int, int, Event]] = []
         self._count = 0
         self.course: list[Event] = []
         """Everything, what came in before what followed from it."""
         self.inputs: list[Event] = []
         """What came in."""
-        history = [_euro(event) for event in events_of(_invoices(lateness))]
         first = history[0].occurred_at // MICROSECONDS_PER_DAY
         coming = iter(history)
         following = next(coming, None)
-        for day in range(first, first + DAYS):
+        for day in range(first, first + days):
             self._feed(business_day(day))
             end = (day + 1) * MICROSECONDS_PER_DAY
             while True:
@@ -87,10 +88,14 @@ class DunnedYear:
                 assert effect.reason == "step_not_proposed", effect
                 continue
             self.course.append(effect)
-            if isinstance(effect, DunningStep):
-                for answer in self._answers_to(effect):
-                    self._count += 1
-                    heapq.heappush(self._answers, (answer.occurred_at, self._count, answer))
+            for answer in self.answers_to(effect):
+                self._count += 1
+                heapq.heappush(self._answers, (answer.occurred_at, self._count, answer))
+
+    def answers_to(self, effect: Event) -> Iterator[Event]:
+        """What people, and customers, do about what goes out."""
+        if isinstance(effect, DunningStep):
+            yield from self._answers_to(effect)
 
     def _answers_to(self, step: DunningStep) -> Iterator[Event]:
         """What a carrier, or a person, says of a step; and what the customer does about it."""
@@ -163,19 +168,28 @@ class DunnedYear:
                 )
 
 
-def _invoices(lateness: int) -> list[SettledInvoice]:
-    found = []
-    for one in read_settled_invoices():
-        late = max(one.settled_on - one.due_on, 0) * lateness
-        found.append(
-            dataclasses.replace(
-                one,
-                issued_on=one.issued_on + SHIFT,
-                due_on=one.due_on + SHIFT,
-                settled_on=(one.due_on + late if late else one.settled_on) + SHIFT,
-            )
-        )
-    return found
+class DunnedYear(DunnedCourse):
+    """All customers of the file, from its first day on.
+
+    Args:
+        seed: of all that happens by chance.
+        lateness: by how many times later invoices are paid than they were.
+    """
+
+    def __init__(self, seed: int, lateness: int) -> None:
+        invoices = [moved(one, SHIFT, lateness) for one in read_settled_invoices()]
+        super().__init__(seed, [_euro(event) for event in events_of(invoices)], rules(), DAYS)
+
+
+def moved(invoice: SettledInvoice, days: int, lateness: int) -> SettledInvoice:
+    """The same invoice so many days later, paid by so many times later."""
+    late = max(invoice.settled_on - invoice.due_on, 0) * lateness
+    return dataclasses.replace(
+        invoice,
+        issued_on=invoice.issued_on + days,
+        due_on=invoice.due_on + days,
+        settled_on=(invoice.due_on + late if late else invoice.settled_on) + days,
+    )
 
 
 def _euro(event: Event) -> Event:
