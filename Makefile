@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MUTANTS := .venv-mutants
-SOURCES := streams agents schemas benchmarks tests
+SOURCES := streams agents schemas benchmarks deploy tests
 # A uv that is on the PATH, else the one that `setup` puts into .venv.
 UV = $$(command -v uv || echo $(BIN)/uv)
 
@@ -20,7 +20,8 @@ SHARED_OUT := -n 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint types walls schemas test test-fast test-long simulation check mutants demo bench lock clean
+.PHONY: help setup format lint types walls schemas test test-fast test-long simulation check mutants demo bench dashboards \
+	dashboards-preview lock clean
 
 help: ## This list
 	@$(PYTHON) -c 'import re; [print(f"  make {n:10} {t}") for n, t in re.findall(r"^(\S+):.*?## (.*)$$", open("Makefile").read(), re.M)]'
@@ -83,6 +84,12 @@ demo: setup ## Two years of real receivables through real Kafka into ClickHouse
 
 bench: setup ## Throughput and latency on this machine
 	$(BIN)/headroom bench pipeline $(ARGS)
+
+dashboards: setup ## Grafana's dashboards from their sources in deploy/grafana
+	$(BIN)/python -m deploy.grafana.write
+
+dashboards-preview: setup ## Pictures of them, with what a real run gives (ARGS="--seconds 30 --out DIRECTORY")
+	PYTHONPATH=.:tests $(BIN)/python -m deploy.preview $(ARGS)
 
 lock: setup ## Resolve the dependencies anew: requirements.lock and the embedded parts' locks
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev pyproject.toml \
