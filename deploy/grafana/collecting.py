@@ -253,7 +253,7 @@ def _dunning() -> Panels:
         lines(
             sql_over_time(
                 """
-                SELECT toDateTime(toDate(occurred_at), 'UTC') AS time, outcome, count() AS steps
+                SELECT toDateTime(toDate(occurred_at), 'UTC') AS time, outcome, count() AS Value
                 FROM headroom.dunning_outcomes
                 WHERE $__timeFilter(occurred_at)
                 GROUP BY time, outcome
@@ -345,7 +345,7 @@ def _promises() -> Panels:
         lines(
             sql_over_time(
                 """
-                SELECT toDateTime(month, 'UTC') AS time, reason, days_to_solve_median AS days
+                SELECT toDateTime(month, 'UTC') AS time, reason, days_to_solve_median AS Value
                 FROM headroom.disputes_by_reason
                 WHERE currency = ${currency:singlequote} AND $__dateFilter(month) AND days_to_solve_median IS NOT NULL
                 ORDER BY month, reason

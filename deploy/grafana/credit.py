@@ -221,7 +221,7 @@ def _exposure() -> Panels:
 def _by(what: str, none: str) -> str:
     column = {"segment": "segment", "group": "group_id"}[what]
     return f"""
-        SELECT toDateTime(day, 'UTC') AS time, if({column} = '', '{none}', {column}) AS of, sum(exposure) AS exposure
+        SELECT toDateTime(day, 'UTC') AS time, if({column} = '', '{none}', {column}) AS of, sum(exposure) AS Value
         FROM headroom.exposure_by_{what}_day
         WHERE currency = ${{currency:singlequote}} AND $__dateFilter(day)
         GROUP BY day, of
@@ -248,7 +248,7 @@ def _near() -> Panels:
         lines(
             sql_over_time(
                 """
-                SELECT toDateTime(toDate(occurred_at), 'UTC') AS time, concat('from ', threshold) AS crossed, count() AS alerts
+                SELECT toDateTime(toDate(occurred_at), 'UTC') AS time, concat('from ', threshold) AS crossed, count() AS Value
                 FROM headroom.limit_alerts
                 WHERE currency = ${currency:singlequote} AND direction = 'raised' AND $__timeFilter(occurred_at)
                 GROUP BY time, crossed
@@ -314,7 +314,7 @@ def _holds() -> Panels:
         lines(
             sql_over_time(
                 """
-                SELECT toDateTime(toDate(occurred_at), 'UTC') AS time, decision, count() AS orders
+                SELECT toDateTime(toDate(occurred_at), 'UTC') AS time, decision, count() AS Value
                 FROM headroom.order_decisions
                 WHERE currency = ${currency:singlequote} AND $__timeFilter(occurred_at)
                 GROUP BY time, decision

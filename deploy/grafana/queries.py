@@ -54,7 +54,9 @@ def sql(text: str) -> Builder[ClickHouseQuery]:
 
 
 def sql_over_time(text: str) -> Builder[ClickHouseQuery]:
-    """Rows with a column `time`; a text column tells series apart."""
+    """Rows with a column `time`. A text column tells series apart, which then have its texts as
+    names, and nothing besides if the numbers' column is `Value`.
+    """
     return _ClickHouse(ClickHouseQuery(_without_margin(text), "timeseries"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
+from PIL import Image
 
 from deploy.asking import Answer, Rows, Series
 
@@ -30,6 +32,8 @@ _LONG = {"reqps": "req/s", "eps": "events/s", "ops": "ops/s"}
 _SERIES_MAX = 12
 _LEGEND_MAX = 8
 _NUMBERS_MAX = 4
+_LONG_NUMBER = 8
+_COLOURS_MAX = 96
 
 Asked = Sequence[tuple[Mapping[str, Any], Sequence[Answer]]]
 """Panels, each with the answers to its queries."""
@@ -59,7 +63,9 @@ def draw(board: Mapping[str, Any], asked: Asked, values: Mapping[str, str], path
         left, width = place["x"] / _WIDTH + 0.002, place["w"] / _WIDTH - 0.004
         height = place["h"] / lines - 0.12 / lines
         _panel(figure, panel, answers[panel["id"]], values, (left, top - height, width, height))
-    figure.savefig(path, dpi=_DOTS)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=_DOTS)
+    Image.open(drawn).convert("RGB").quantize(_COLOURS_MAX).save(path, optimize=True)
 
 
 def _panel(
@@ -122,7 +128,7 @@ def _numbers(axes: Axes, panel: Mapping[str, Any], answers: Sequence[Answer], he
         )
         axes.add_patch(_rectangle(x + 0.01, y + 0.02, w - 0.02, h - 0.04, colour, axes))
         text = shown(value, _unit(panel, name), panel["fieldConfig"]["defaults"].get("decimals"))
-        size = 19 if len(found) == 1 else 13
+        size = 19 if len(found) == 1 else 13 if down or len(text) < _LONG_NUMBER else 10
         middle = y + h / 2 - (0 if len(found) == 1 else 0.06)
         axes.text(x + w / 2, middle, text, color="white", size=size, ha="center", va="center")
         if len(found) > 1:

@@ -34,7 +34,7 @@ from streams.embedded.ports import LOOPBACK
 _JMX_RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "kafka.jmx.yml"
 _APP = "headroom"
 _WAVE_SECONDS = 0.3
-_ORDERS_PER_WAVE = 20
+_ORDERS_PER_WAVE = 12
 _WAVES_KEPT = 6
 _BUYERS = 7
 _UNREADABLE = (1, 12)

@@ -201,6 +201,7 @@ class Broker:
                 "group.id": "test",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
+                "log_level": 0,
             }
         )
         starts = [
