@@ -35,9 +35,18 @@ def open_readers(config: Mapping[str, Any], topic: str) -> list[LogReader]:
 
 
 class LogReader:
-    """One partition's records, oldest first, and how many offsets they span."""
+    """One partition's records, oldest first, and how many offsets they span.
 
-    def __init__(self, config: Mapping[str, Any], topic: str, partition: int) -> None:
+    Args:
+        config: of a Kafka client.
+        topic: and
+        partition: which.
+        start: from which offset; without one from the first that there is.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], topic: str, partition: int, start: int | None = None
+    ) -> None:
         self.topic = topic
         self.partition = partition
         self._consumer = Consumer(
@@ -61,6 +70,8 @@ class LogReader:
             self._consumer.close()
             raise
         self.first, self.end = found
+        self._start = OFFSET_BEGINNING if start is None else start
+        self.first = max(self.first, start or 0)
 
     def __iter__(self) -> Iterator[Record]:
         """The records that were there when the reader was made; it is closed behind the last.
@@ -69,7 +80,7 @@ class LogReader:
         """
         try:
             if self.end > self.first:
-                start = TopicPartition(self.topic, self.partition, OFFSET_BEGINNING)
+                start = TopicPartition(self.topic, self.partition, self._start)
                 self._consumer.assign([start])
                 yield from self._to_the_end()
         finally:

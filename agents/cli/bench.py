@@ -185,6 +185,52 @@ def dunning(
 
 
 @app.command()
+def sink(
+    events: Annotated[int, typer.Option(min=1000, help="Events of the journal.")] = 150_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns that both take.")] = 3,
+    per_second: Annotated[int, typer.Option(min=1, help="Decisions a second for latency.")] = 200,
+    seconds: Annotated[int, typer.Option(min=5, help="Seconds of that.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """Rows a second into ClickHouse beside bare inserts of the same rows, from memory and from a
+    broker, and how long a decision waits until its row is seen. Runs about two minutes.
+    """
+    from benchmarks.sink import run  # noqa: PLC0415  only this verb needs it
+
+    talk = Console(stderr=True)
+    report = run(
+        load_settings(),
+        events=events,
+        rounds=rounds,
+        per_second=per_second,
+        seconds=seconds,
+        tell=lambda text: talk.print(f"{text} …"),
+    )
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        return
+    console = Console()
+    table = Table(title="Rows into the embedded engine")
+    for heading in ("", "rows", "rows/s", "µs of all cores a row"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for one in (report.bare, report.path, report.from_broker):
+        used = one.processor_microseconds
+        table.add_row(
+            one.name,
+            f"{one.rows:,}",
+            f"{one.rows_per_second:,.0f}",
+            "" if used is None else f"{used:.1f}",
+        )
+    console.print(table)
+    console.print(f"the sink's path to bare inserts: {report.ratio:.2f}")
+    visible = report.visible
+    console.print(
+        f"decision to row, {visible.per_second} a second: p50 {visible.p50:.2f} s,"
+        f" p99 {visible.p99:.2f} s of {visible.samples:,}"
+    )
+
+
+@app.command()
 def account(
     as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
 ) -> None:

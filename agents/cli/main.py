@@ -27,6 +27,7 @@ VERBS = {
     "dlq": "Look at dead letters and parked accounts; retry or discard them.",
     "reconcile": "Compare the journal with live state, published figures and ClickHouse.",
     "rebuild": "Re-derive all state from the journal; put it in the place of the live one.",
+    "sink": "Make a table of ClickHouse anew from the topics.",
     "dunning": "Steps to come and under way; what the law lets ask of somebody who pays late.",
     "policy": "Check a policy file; tell what changes from one to another.",
     "up": "Start the embedded Kafka broker and keep it until Ctrl-C.",

@@ -29,7 +29,7 @@ def sql(
     Tables without a database are those of `headroom`. Nothing can be written this way.
     """
     settings = load_settings()
-    _refuse_when_empty(settings)
+    refuse_when_empty(settings)
     client = open_clickhouse(settings)
     try:
         sys.stdout.buffer.write(_ask(client, query, as_json=as_json))
@@ -52,8 +52,8 @@ def _ask(client: Client, query: str, *, as_json: bool) -> bytes:
     return client.raw_query(query.rstrip().rstrip(";"), fmt=form, settings=reading)
 
 
-def _refuse_when_empty(settings: Settings) -> None:
-    """Opening an embedded engine that never was would make an empty one."""
+def refuse_when_empty(settings: Settings) -> None:
+    """Opening an embedded engine that never was would make an empty one. Raises `QueryError`."""
     if not is_there(settings):
         raise QueryError(
             f"no tables in {clickhouse_directory(settings).absolute()} yet: a worker makes them;"

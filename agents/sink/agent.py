@@ -12,37 +12,31 @@ from typing import Any
 
 import msgspec
 from clickhouse_connect.driver.client import Client
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from faust.types import TP
 
 from agents.core.policy import PolicyBook
+from agents.sink.intention import read_intention
 from agents.sink.migrations import migrate
-from agents.sink.partition import Inserts, SinkPartition
-from agents.sink.plan import Planner
+from agents.sink.partition import Inserts, SinkPartition, crowd
+from agents.sink.plan import SOURCES, Planner
 from agents.sink.stored import choose
 from agents.sink.tables import TABLES
 from agents.sink.writer import Writer, note_policy
-from schemas.catalogue import DEAD_LETTERS, JOURNAL, topic_of
 from streams.app import Member, Wiring, batch_topic, build_app, member_on
 from streams.clickhouse import open_clickhouse
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.commit import CommitOffset
+from streams.fast_lane.commit import CommitOffset, CommitsTogether
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.lane import Lane
+from streams.fast_lane.restore import OpeningAbandonedError
+from streams.kafka_client import client_config
 from streams.settings import Settings
 
-SOURCES = (
-    JOURNAL,
-    topic_of("OrderDecision"),
-    topic_of("CreditLimitAlert"),
-    topic_of("ExposureChanged"),
-    topic_of("RiskSignal"),
-    topic_of("DunningStep"),
-    topic_of("LetterWritten"),
-    DEAD_LETTERS,
-)
 _LOOK_SECONDS = 0.1
 """How often a partition looks whether its batch is due."""
+_ASK_SECONDS = 10.0
 
 
 def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
@@ -52,17 +46,29 @@ def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
     writer = Writer(lambda: connect(settings, policy))
     inserts = Inserts(writer.write, wiring.executor)
     planner = Planner(codec.decode, msgspec.json.encode, (InvalidMessage,))
-    commit_offset = CommitOffset(app)
+    commit = CommitsTogether(CommitOffset(app))
+    asker = Consumer({**client_config(settings), "group.id": str(app.conf.id)})  # joins no group
     partitions: dict[TP, SinkPartition] = {}
+    crowded = crowd(lambda: list(partitions.values()), settings.in_flight_bytes)
 
-    def open_partition(tp: TP, _abandoned: Callable[[], bool]) -> SinkPartition:
+    def open_partition(tp: TP, abandoned: Callable[[], bool]) -> SinkPartition:
+        if abandoned():
+            raise OpeningAbandonedError
+        topic_id = wiring.topics[tp.topic].id
+        # The lane has asked the group whose the partition is: nobody else can change this now.
+        committed = asker.committed([TopicPartition(*tp)], timeout=_ASK_SECONDS)[0]
+        if committed.error is not None:
+            raise KafkaException(committed.error)
         partitions[tp] = SinkPartition(
             tp,
             planner,
             inserts,
-            commit_offset,
+            commit,
+            topic_id=topic_id,
+            intended=read_intention(committed.metadata, topic_id),
             batch_rows=settings.sink_batch_rows,
             batch_seconds=settings.sink_batch_seconds,
+            crowded=crowded,
             tracing=wiring.tracing,
         )
         return partitions[tp]
@@ -95,8 +101,12 @@ def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
             partition.hurry = True
         await lane.stop()
 
+    def close() -> None:
+        writer.close()
+        asker.close()
+
     wiring.metrics.before_scrape.append(show_lag)
-    return member_on("sink", app, lane, stop=stop, close=writer.close)
+    return member_on("sink", app, lane, stop=stop, close=close)
 
 
 def connect(settings: Settings, policy: PolicyBook) -> Client:

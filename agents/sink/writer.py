@@ -1,8 +1,9 @@
 """Batches into ClickHouse, column by column, each range of a topic once.
 
-An insert that was answered with an error may have happened all the same. It is tried again under
-the same `insert_deduplication_token`, and ClickHouse drops it when it knows the token. A range that
-comes again after a crash, cut differently, is caught by the tables' keys instead
+An insert that was answered with an error, or with nothing because the sink was killed, may have
+happened all the same. It is tried again under the same `insert_deduplication_token`, and each table
+drops it when it knows the token; so a range that reached some of its tables is completed by writing
+all of it again. What comes in spite of that is caught by the tables' keys
 (`deploy/clickhouse/0001_journal.sql`).
 """
 
@@ -14,11 +15,21 @@ from decimal import Decimal
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import OperationalError
 
 from agents.sink.plan import Batch
 from agents.sink.rows import Row
 from agents.sink.stored import choose
 from agents.sink.tables import DATABASE, TABLES, Kind
+
+_ONCE = {
+    "insert_deduplicate": 1,
+    # A view that somebody hangs on a table is not to count a repeat either, which the table itself
+    # never sees; and what broke off between table and view is completed by the next attempt.
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # Gathered by the server with other inserts, it would be another block each time.
+    "async_insert": 0,
+}
 
 _TYPES: dict[Kind, pa.DataType] = {
     "text": pa.string(),
@@ -56,18 +67,28 @@ class Writer:
         """
         if self._client is None:
             self._client = self._connect()
-        settings = {"insert_deduplication_token": batch.token()}
-        for table, rows in batch.rows.items():
-            self._client.insert_arrow(
-                f"{DATABASE}.{table}", as_arrow(batch, table, rows), settings=settings
-            )
+        try:
+            for table in batch.rows:
+                insert(self._client, table, all_of(batch, table), batch.token())
+        except (OperationalError, OSError):
+            # The embedded engine may be another process's by the next attempt.
+            self.close()
+            raise
         if "business_days_raw" in batch.rows:
             choose(self._client)
 
     def close(self) -> None:
         """Let go of the client, if there is one."""
-        if self._client is not None:
-            self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def insert(client: Client, table: str, rows: pa.Table, token: str) -> None:
+    """Insert rows into a table, unless it has had an insert under this token."""
+    client.insert_arrow(
+        f"{DATABASE}.{table}", rows, settings=_ONCE | {"insert_deduplication_token": token}
+    )
 
 
 def note_policy(client: Client, version: str, small_balance: str) -> None:
@@ -80,6 +101,22 @@ def note_policy(client: Client, version: str, small_balance: str) -> None:
         [[version, Decimal(small_balance), datetime.now(UTC)]],
         column_names=["version", "small_balance", "recorded_at"],
     )
+
+
+def pack(batch: Batch) -> int:
+    """Have the batch hold its rows as Arrow tables; the bytes that they take."""
+    for table, rows in batch.rows.items():
+        if rows:
+            batch.packed.setdefault(table, []).append(as_arrow(batch, table, rows))
+            rows.clear()
+    return sum(one.nbytes for tables in batch.packed.values() for one in tables)
+
+
+def all_of(batch: Batch, table: str) -> pa.Table:
+    """All rows of a table in one piece, however they came: a repeated insert has to be the same."""
+    rows = batch.rows[table]
+    pieces = [*batch.packed.get(table, ()), *([as_arrow(batch, table, rows)] if rows else ())]
+    return pa.concat_tables(pieces).combine_chunks()
 
 
 def as_arrow(batch: Batch, table: str, rows: list[Row]) -> pa.Table:

@@ -188,6 +188,10 @@ class AcknowledgedFirst:
         return await self._commit_offset(self._tp, next_offset)
 
 
+Place = tuple[int, str]
+"""An offset and the text that is kept beside it."""
+
+
 class CommitOffset:
     """Commits offsets as the group member that the App is, so that a member of an old generation is
     refused.
@@ -198,19 +202,68 @@ class CommitOffset:
 
     async def __call__(self, tp: TP, offset: int) -> bool:
         """Whether it was. If not, whoever has the partition next does the records again."""
+        return await self.all({tp: (offset, "")})
+
+    async def all(self, places: Mapping[TP, Place]) -> bool:
+        """Commit several in one request; whether all of them were."""
         thread = self._app.consumer._thread  # noqa: SLF001
         consumer = consumer_of(self._app)
-        place = TopicPartition(tp.topic, tp.partition)
+        offsets = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, text)
+            for tp, (offset, text) in places.items()
+        }
         try:
-            await thread.call_thread(consumer.commit, {place: OffsetAndMetadata(offset, "")})
+            await thread.call_thread(consumer.commit, offsets)
         except CommitFailedError:
             # So it is with every round, for who commits while the others join already.
-            logger.info("offset %s of %s-%s: the group shares out anew", offset, *tp)
+            logger.info("offset %s: the group shares out anew", _shown(places))
             return False
         except ConsumerKafkaError as error:
-            logger.warning("offset %s of %s-%s not committed: %s", offset, *tp, error)
+            logger.warning("offset %s not committed: %s", _shown(places), error)
             return False
         return True
+
+
+def _shown(places: Mapping[TP, Place]) -> str:
+    return ", ".join(f"{offset} of {tp.topic}-{tp.partition}" for tp, (offset, _) in places.items())
+
+
+class CommitsTogether:
+    """The same for many partitions at once: what comes while a request is under way goes with the
+    next one, all of it.
+    """
+
+    def __init__(self, commit_offset: CommitOffset) -> None:
+        self._commit_offset = commit_offset
+        self._sending = asyncio.Lock()
+        self._round = _Round()
+
+    async def __call__(self, tp: TP, offset: int, text: str) -> bool:
+        """Commit an offset with a text beside it; whether it was."""
+        ours = self._round
+        ours.places[tp] = (offset, text)
+        async with self._sending:
+            if ours is self._round:
+                self._round = _Round()
+                await self._send(ours)
+        return tp in ours.committed
+
+    async def _send(self, ours: _Round) -> None:
+        if await self._commit_offset.all(ours.places):
+            ours.committed |= ours.places.keys()
+        elif len(ours.places) > 1:
+            # One that is refused must not keep the others from going on.
+            for tp, place in ours.places.items():
+                if await self._commit_offset.all({tp: place}):
+                    ours.committed.add(tp)
+
+
+class _Round:
+    """What goes in one request, and what of it was committed."""
+
+    def __init__(self) -> None:
+        self.places: dict[TP, Place] = {}
+        self.committed: set[TP] = set()
 
 
 class InTransaction:

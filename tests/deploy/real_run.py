@@ -20,7 +20,7 @@ from worker.conftest import WorkerProcess, free_port
 
 from agents.catch_up import wait_for_group
 from agents.intake.rules import account_of
-from agents.sink.agent import SOURCES
+from agents.sink.plan import SOURCES
 from deploy.prometheus_server import Prometheus
 from deploy.recent_months import PROCEDURE, RecentMonths
 from schemas import events as ev

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -47,7 +47,7 @@ def planner() -> Planner:
     return Planner(decode, msgspec.json.encode, (UnreadableError,))
 
 
-def batch_of(topic: str, partition: int, records: Iterable[KafkaRecord]) -> Batch:
+def batch_of(topic: str, partition: int, records: Sequence[KafkaRecord]) -> Batch:
     batch = Batch(topic, partition)
     planner().extend(batch, records)
     return batch

@@ -26,12 +26,12 @@ from sink.sink_events import (
     signal,
     step,
 )
-from sink.sink_records import JOURNAL, KafkaRecord, batch_of, record
+from sink.sink_records import JOURNAL, KafkaRecord, batch_of, planner, record
 
 from agents.sink.migrations import migrate
 from agents.sink.plan import Batch
 from agents.sink.tables import TABLES
-from agents.sink.writer import Writer
+from agents.sink.writer import Writer, all_of, pack
 from schemas import events as ev
 from schemas.catalogue import DEAD_LETTERS
 from streams.dead_letters import settlement
@@ -188,6 +188,52 @@ def test_an_insert_that_failed_half_way_is_completed_by_writing_it_again(tables:
     writer_to(tables).write(batch)
     assert [count(tables, table) for table in ("journal", "invoices", "payments")] == [2, 1, 1]
     assert [count(tables, table) for table in ("journal_raw", "payment_events_raw")] == [2, 1]
+
+
+def test_rows_that_were_packed_in_between_are_the_same_insert(tables: Client) -> None:
+    whole, pieces = some_decisions(0, 10), Batch(DECISIONS, 0)
+    for first in (0, 4, 8):
+        records = [
+            record(decision(f"d-{n}", order_id=f"O-{n}"), n) for n in range(first, first + 4)
+        ]
+        planner().extend(pieces, records[: 10 - first])
+        assert pack(pieces) > 0
+    assert all_of(pieces, "order_decisions_raw").equals(all_of(whole, "order_decisions_raw"))
+    for batch in (pieces, whole):
+        writer_to(tables).write(batch)
+    assert count(tables, "order_decisions_raw") == 10
+
+
+def test_every_table_of_the_sink_remembers_the_tokens_of_its_inserts(tables: Client) -> None:
+    for table in TABLES:
+        described = one(tables, f"SHOW CREATE TABLE headroom.{table}")["statement"]
+        assert "non_replicated_deduplication_window = 10000" in described, table
+
+
+def test_what_somebody_hangs_on_a_table_counts_a_repeat_no_more_than_the_table_does(
+    tables: Client,
+) -> None:
+    """Be it that both had the rows, or that the sink was killed between the table and the view."""
+    tables.command(
+        "CREATE TABLE headroom.sums (currency String, minor Int64) ENGINE = SummingMergeTree"
+        " ORDER BY currency SETTINGS non_replicated_deduplication_window = 1000"
+    )
+    view = (
+        "CREATE MATERIALIZED VIEW headroom.adds_up TO headroom.sums AS"
+        " SELECT currency, toInt64(amount_minor) AS minor FROM headroom.order_decisions_raw"
+    )
+    try:
+        writer_to(tables).write(some_decisions(0, 10))
+        tables.command(view)
+        for _ in range(3):
+            for first, last in ((0, 10), (10, 20), (20, 21)):
+                writer_to(tables).write(some_decisions(first, last))
+        summed = one(tables, "SELECT sum(minor) AS minor FROM headroom.sums")["minor"]
+        told = one(tables, "SELECT sum(amount_minor) AS minor FROM headroom.order_decisions")
+        assert summed == told["minor"] == 21 * 5_000
+    finally:
+        tables.command("DROP TABLE IF EXISTS headroom.adds_up")
+        tables.command("DROP TABLE headroom.sums")
 
 
 @pytest.mark.parametrize(

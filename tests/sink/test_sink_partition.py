@@ -16,7 +16,7 @@ from sink.sink_records import JOURNAL, KafkaRecord, planner, record
 
 from agents.sink import partition as partition_module
 from agents.sink.agent import lag_seconds
-from agents.sink.partition import Inserts, SinkPartition
+from agents.sink.partition import Inserts, SinkPartition, crowd
 from agents.sink.plan import Batch
 
 
@@ -26,6 +26,7 @@ class Table:
     def __init__(self, refusals: int = 0, *, commits: bool = True) -> None:
         self.refusals = refusals
         self.commits = commits
+        self.while_writing: Callable[[], object] | None = None
         self.log: list[tuple[str, object]] = []
 
     def write(self, batch: Batch) -> None:
@@ -36,9 +37,13 @@ class Table:
             raise OperationalError(
                 "Code: 252. DB::Exception: Too many parts, at row 'Jan Jansen'. (TOO_MANY_PARTS)"
             )
+        meanwhile, self.while_writing = self.while_writing, None
+        if meanwhile is not None:
+            meanwhile()
 
-    async def commit_offset(self, tp: TP, offset: int) -> bool:
-        self.log.append(("committed" if self.commits else "not committed", (*tp, offset)))
+    async def commit(self, tp: TP, offset: int, text: str) -> bool:
+        kind = "intended" if text else "committed"
+        self.log.append((kind if self.commits else f"not {kind}", (*tp, offset)))
         return self.commits
 
     def kinds(self) -> list[str]:
@@ -59,14 +64,18 @@ def a_partition(
     rows: int = 3,
     seconds: float = 3600.0,
     inserts: Inserts | None = None,
+    crowded: Callable[[int], bool] = lambda _bytes: False,
 ) -> SinkPartition:
     return SinkPartition(
         TP(JOURNAL, number),
         planner(),
         inserts or Inserts(table.write, ThreadPoolExecutor(1)),
-        table.commit_offset,
+        table.commit,
+        topic_id="t-1",
+        intended=None,
         batch_rows=rows,
         batch_seconds=seconds,
+        crowded=crowded,
     )
 
 
@@ -106,7 +115,8 @@ def test_a_full_batch_is_written_and_then_its_offset_is_committed() -> None:
         assert await partition.commit() is None
 
     run(story())
-    assert table.kinds() == ["written", "committed"]
+    assert table.kinds() == ["intended", "written", "committed"]
+    assert table.log[0][1] == (JOURNAL, 2, 0)
     assert table.log[-1][1] == (JOURNAL, 2, 6)
 
 
@@ -133,7 +143,24 @@ def test_a_worker_that_stops_writes_what_there_is() -> None:
         await partition.commit()
 
     run(story())
-    assert table.kinds() == ["written", "committed"]
+    assert table.kinds() == ["intended", "written", "committed"]
+
+
+def test_what_was_done_is_said_together_with_what_comes_next_when_that_is_due() -> None:
+    table = Table()
+
+    async def story() -> None:
+        partition = a_partition(table)
+        take(partition, some(0, 3))
+        table.while_writing = lambda: take(partition, some(3, 3))
+        await partition.commit()
+
+    run(story())
+    assert [(kind, what) for kind, what in table.log if kind not in ("written", "refused")] == [
+        ("intended", (JOURNAL, 0, 0)),
+        ("intended", (JOURNAL, 0, 3)),
+        ("committed", (JOURNAL, 0, 6)),
+    ]
 
 
 def test_holes_of_the_log_are_passed_without_an_insert() -> None:
@@ -160,16 +187,15 @@ def test_while_clickhouse_is_away_the_same_batch_waits_and_no_offset_is_committe
         assert await partition.commit() is None
         take(partition, some(3, 3))
         assert partition.in_flight_bytes >= 600
-        await _commit_until(partition, lambda: table.kinds().count("committed") == 2)
+        await _commit_until(partition, lambda: "committed" in table.kinds())
         assert partition.in_flight_bytes == 0
 
     run(story())
-    assert table.kinds() == ["refused"] * 4 + ["written", "committed"] * 2
-    assert len({what for _, what in table.log[:5]}) == 1
-    assert [what for kind, what in table.log if kind == "committed"] == [
-        (JOURNAL, 0, 3),
-        (JOURNAL, 0, 6),
-    ]
+    assert table.kinds() == [
+        "intended", *["refused"] * 4, "written", "intended", "written", "committed",
+    ]  # fmt: skip
+    assert len({what for _, what in table.log[1:6]}) == 1
+    assert table.log[-1][1] == (JOURNAL, 0, 6)
     assert "does not take rows, trying again in" in caplog.text
     assert "OperationalError, code 252" in caplog.text
     assert "Jan" not in caplog.text
@@ -191,7 +217,56 @@ def test_while_clickhouse_is_away_one_partition_asks_for_all(
             assert await partition.commit() is None
 
     run(story())
-    assert table.kinds() == ["refused"]
+    assert table.kinds() == ["intended", "refused"]
+
+
+def test_rows_are_packed_while_they_wait_and_take_less_room() -> None:
+    table = Table()
+
+    async def story() -> None:
+        partition = a_partition(table, rows=1_000_000)
+        take(partition, some(0, 999))  # two rows each
+        loose = partition.in_flight_bytes
+        assert loose == 4 * 100 * 999
+        take(partition, some(999, 1))
+        packed = partition.in_flight_bytes
+        assert packed != loose + 400
+        take(partition, some(1_000, 1))
+        assert partition.in_flight_bytes == packed + 400
+        partition.hurry = True
+        await partition.commit()
+
+    run(story())
+    assert table.kinds() == ["intended", "written", "committed"]
+
+
+def test_when_much_waits_the_largest_batch_goes_before_it_is_full() -> None:
+    """With many partitions all that may be in flight would be, and no batch would be full."""
+    table = Table()
+    partitions: list[SinkPartition] = []
+
+    async def story() -> None:
+        crowded = crowd(lambda: partitions, 8_000)
+        inserts = Inserts(table.write, ThreadPoolExecutor(1))
+        partitions.extend(
+            a_partition(table, number, rows=1000, inserts=inserts, crowded=crowded)
+            for number in range(3)
+        )
+        small, middle, large = partitions
+        take(small, some(0, 1))
+        take(middle, some(0, 2))
+        take(large, some(0, 6))
+        for one in partitions:
+            await one.commit()
+        assert table.log == []  # 3,600 of 8,000 bytes
+        take(large, some(6, 1))
+        for one in partitions:
+            await one.commit()
+        assert large.open_bytes == 0
+        assert [what[1] for kind, what in table.log if kind == "committed"] == [2]  # type: ignore[index]
+        assert (small.in_flight_bytes, middle.in_flight_bytes) == (400, 800)
+
+    run(story())
 
 
 def test_an_error_that_waiting_does_not_mend_is_raised() -> None:
@@ -204,23 +279,43 @@ def test_an_error_that_waiting_does_not_mend_is_raised() -> None:
         take(partition, some(0, 3))
         with pytest.raises(TypeError, match="a mistake of ours"):
             await partition.commit()
-        assert table.log == []
+        assert table.kinds() == ["intended"]
 
     run(story())
 
 
-def test_an_offset_that_the_group_refused_is_committed_later_without_a_second_insert() -> None:
+def test_an_intention_that_the_group_refused_is_followed_by_no_insert() -> None:
     table = Table(commits=False)
 
     async def story() -> None:
-        partition = a_partition(table, seconds=0.01)
+        partition = a_partition(table)
         take(partition, some(0, 3))
         await partition.commit()
+        await partition.commit()
+        assert table.kinds() == ["not intended"] * 2
         table.commits = True
-        await _commit_until(partition, lambda: "committed" in table.kinds())
+        await partition.commit()
 
     run(story())
-    assert table.kinds() == ["written", "not committed", "committed"]
+    assert table.kinds() == ["not intended"] * 2 + ["intended", "written", "committed"]
+
+
+def test_an_offset_that_the_group_refused_is_committed_later_without_a_second_insert() -> None:
+    table = Table()
+
+    def refuse() -> None:
+        table.commits = False
+
+    async def story() -> None:
+        partition = a_partition(table)
+        take(partition, some(0, 3))
+        table.while_writing = refuse
+        await partition.commit()
+        table.commits = True
+        await partition.commit()
+
+    run(story())
+    assert table.kinds() == ["intended", "written", "not committed", "committed"]
 
 
 def test_a_partition_that_was_given_away_is_neither_written_nor_committed() -> None:
@@ -235,7 +330,7 @@ def test_a_partition_that_was_given_away_is_neither_written_nor_committed() -> N
         assert partition.in_flight_bytes == 0
 
     run(story())
-    assert table.kinds() == ["refused"]
+    assert table.kinds() == ["intended", "refused"]
 
 
 def test_the_lag_is_the_age_of_the_oldest_record_that_waits_by_table() -> None:
