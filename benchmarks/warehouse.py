@@ -81,7 +81,7 @@ def _measure(client: Client, rows: int, tell: Callable[[str], None]) -> Warehous
     client.set_client_setting("max_threads", THREADS)
     migrate(client)
     list(refresh(client))  # of nothing, so that from here on what is stored is read
-    choose(client, 0)
+    choose(client, many_rows=0)
     client.command("SYSTEM STOP VIEWS")  # no full hour comes between
     started = time.perf_counter()
     fill(client, rows, lambda there: tell(f"{there:,} rows of the journal"))

@@ -25,6 +25,7 @@ from agents.sink.migrations import (
     standings,
 )
 from agents.sink.risks import Risk
+from agents.sink.stored import choose
 from streams.clickhouse import is_there, open_clickhouse
 from streams.errors import HeadroomError
 from streams.settings import Settings, load_settings
@@ -91,6 +92,7 @@ def apply_migrations(
     client = open_clickhouse(settings)
     try:
         applied = migrate(client, cluster=settings.clickhouse_cluster, accept_risk=accept_risk)
+        choose(client, cluster=settings.clickhouse_cluster)
     except ClickHouseError as error:
         raise ClickHouseRefusedError(str(error).strip()) from error
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 from faust.types import TP
 
 from agents.core.policy import PolicyBook
@@ -27,6 +27,7 @@ from streams.app import Member, Wiring, batch_topic, build_app, member_on
 from streams.clickhouse import open_clickhouse
 from streams.codec import Codec
 from streams.errors import InvalidMessage
+from streams.fast_lane.asker import Asker
 from streams.fast_lane.commit import CommitOffset, CommitsTogether
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.lane import Lane
@@ -43,11 +44,11 @@ def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
     """The agent, ready to start. ClickHouse is asked for with the first batch, and awaited."""
     settings = wiring.settings
     app = build_app(wiring, "sink")
-    writer = Writer(lambda: connect(settings, policy))
+    writer = Writer(lambda: connect(settings, policy), settings.clickhouse_cluster)
     inserts = Inserts(writer.write, wiring.executor)
     planner = Planner(codec.decode, msgspec.json.encode, (InvalidMessage,))
     commit = CommitsTogether(CommitOffset(app))
-    asker = Consumer({**client_config(settings), "group.id": str(app.conf.id)})  # joins no group
+    asker = Asker(client_config(settings), str(app.conf.id))
     partitions: dict[TP, SinkPartition] = {}
     crowded = crowd(lambda: list(partitions.values()), settings.in_flight_bytes)
 
@@ -56,9 +57,7 @@ def sink(wiring: Wiring, codec: Codec, policy: PolicyBook) -> Member:
             raise OpeningAbandonedError
         topic_id = wiring.topics[tp.topic].id
         # The lane has asked the group whose the partition is: nobody else can change this now.
-        committed = asker.committed([TopicPartition(*tp)], timeout=_ASK_SECONDS)[0]
-        if committed.error is not None:
-            raise KafkaException(committed.error)
+        committed = asker.committed_place(TopicPartition(*tp), _ASK_SECONDS)
         partitions[tp] = SinkPartition(
             tp,
             planner,
@@ -120,7 +119,7 @@ def connect(settings: Settings, policy: PolicyBook) -> Client:
     client = open_clickhouse(settings)
     try:
         migrate(client, cluster=settings.clickhouse_cluster)
-        choose(client)
+        choose(client, cluster=settings.clickhouse_cluster)
         latest = policy.versions[-1].base
         if settings.clickhouse_cluster is not None:
             # Else rows wait on the disk of the server that took them, and the sink commits them.

@@ -26,6 +26,12 @@ outlast. As many as without replication, for a week."""
 _NAME = rf"{DATABASE}\.(\w+)"
 _CREATE_TABLE = re.compile(rf"CREATE TABLE IF NOT EXISTS {_NAME}(?=\s*\()")
 _CREATE_VIEW = re.compile(rf"CREATE OR REPLACE VIEW {_NAME}(?= AS\b)")
+_CREATE_STORED = re.compile(rf"CREATE MATERIALIZED VIEW IF NOT EXISTS {_NAME}(?=\s+REFRESH\b)")
+"""An answer that is stored: each server computes and keeps it for itself, from all shards."""
+_ASKED_BESIDE = re.compile(
+    r"\b(?:(?:ASOF )?(?:LEFT|INNER|CROSS) (?:ANY |ASOF )?JOIN\b|(?:NOT )?IN(?=\s*\(\s*SELECT\b))"
+)
+"""Where a query asks another one: what that gives is wanted of all shards, on each."""
 _DROP_VIEW = re.compile(rf"DROP VIEW IF EXISTS {_NAME}$")
 _DROP_TABLE = re.compile(rf"DROP TABLE IF EXISTS {_NAME}$")
 _ALTER = re.compile(rf"ALTER TABLE {_NAME}\s+")
@@ -42,7 +48,7 @@ def first_statements(cluster: str | None) -> tuple[str, ...]:
 
     On a cluster the ledger is one table for all shards.
     """
-    there = _on(cluster)
+    there = on(cluster)
     engine = (
         "ReplacingMergeTree"
         if cluster is None
@@ -81,10 +87,13 @@ def sharding_key(create_table: str) -> str:
 
 
 def _on_cluster(statement: str, cluster: str) -> Iterator[str]:
-    there = _on(cluster)
+    there = on(cluster)
     if named := _CREATE_TABLE.match(statement):
         yield from _tables(statement, named[1], cluster)
-    elif named := _CREATE_VIEW.match(statement) or _DROP_VIEW.match(statement):
+    elif named := _CREATE_VIEW.match(statement) or _CREATE_STORED.match(statement):
+        query = _ASKED_BESIDE.sub(lambda found: f"GLOBAL {found[0]}", statement[named.end() :])
+        yield statement[: named.end()] + there + query
+    elif named := _DROP_VIEW.match(statement):
         yield statement[: named.end()] + there + statement[named.end() :]
     elif named := _DROP_TABLE.match(statement):
         yield f"DROP TABLE IF EXISTS {DATABASE}.{named[1]}{there}"
@@ -107,7 +116,7 @@ def _on_cluster(statement: str, cluster: str) -> Iterator[str]:
 
 def _tables(statement: str, table: str, cluster: str) -> Iterator[str]:
     """The table of each shard, and the one in front of them."""
-    there = _on(cluster)
+    there = on(cluster)
     engine = _ENGINE.search(statement)
     if engine is None or engine[1].startswith("Replicated"):
         raise _unknown(statement)
@@ -155,7 +164,8 @@ def _parts(text: str) -> list[str]:
     return [*parts, text[start:].strip()]
 
 
-def _on(cluster: str | None) -> str:
+def on(cluster: str | None) -> str:
+    """Has a statement run on all servers of the cluster."""
     return "" if cluster is None else f" ON CLUSTER '{cluster}'"
 
 

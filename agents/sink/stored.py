@@ -7,11 +7,16 @@ rows. `refresh` stores them now, e.g. after the tables were filled anew.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
+from agents.sink.cluster import on
 from agents.sink.tables import DATABASE
+
+logger = logging.getLogger(__name__)
 
 STORED = (
     "invoice_courses",
@@ -35,20 +40,40 @@ _MANY_ROWS = 500_000
 _COUNTED = ("invoice_events_raw", "payment_events_raw", "exposures_raw", "order_decisions_raw")
 
 
-def choose(client: Client, many_rows: int = _MANY_ROWS) -> None:
+def choose(client: Client, *, cluster: str | None = None, many_rows: int = _MANY_ROWS) -> None:
     """Let people read the stored answers where there are many rows, else the computed ones.
 
-    The computed ones as well while not all have been stored.
+    The computed ones as well while not all have been stored. Where the user may not change views,
+    they stay as they are: `headroom clickhouse migrate`, as their owner, chooses too.
+
+    Args:
+        client: of a ClickHouse that has the tables of this release.
+        cluster: on which they are, if on one.
+        many_rows: from how many rows on.
     """
     stored = client.query(f"SELECT count() FROM {DATABASE}.last_stored").result_rows[0][0] > 0  # noqa: S608  ours
     counts = " + ".join(f"(SELECT count() FROM {DATABASE}.{table})" for table in _COUNTED)  # noqa: S608  ours
     rows = client.query(f"SELECT {counts}").result_rows[0][0]
     source = "stored" if stored and rows >= many_rows else "now"
-    read = _read(client)
-    for name in STORED:
-        if read[name] != source:
-            view = f"{DATABASE}.{name}"
-            client.command(f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM {view}_{source}")  # noqa: S608  ours
+    for name, (read, definer) in _read(client).items():
+        if read == source:
+            continue
+        view = f"{DATABASE}.{name}"
+        # As whom it reads stays as it was, or readers could not ask it any more.
+        reads_as = f" DEFINER = {definer} SQL SECURITY DEFINER" if definer else ""
+        try:
+            client.command(
+                f"CREATE OR REPLACE VIEW {view}{on(cluster)}{reads_as}"  # noqa: S608  ours
+                f" AS SELECT * FROM {view}_{source}"
+            )
+        except DatabaseError as error:
+            if "ACCESS_DENIED" not in str(error):
+                raise
+            logger.warning(
+                "this user may not choose whether answers are computed or stored;"
+                " `headroom clickhouse migrate` does"
+            )
+            return
 
 
 def refresh(client: Client) -> Iterator[str]:
@@ -64,11 +89,13 @@ def refresh(client: Client) -> Iterator[str]:
             yield name
 
 
-def _read(client: Client) -> dict[str, str]:
-    """Of each answer, whether `now` or `stored` is read."""
+def _read(client: Client) -> dict[str, tuple[str, str]]:
+    """Of each answer that the user can see, whether `now` or `stored` is read, and as whom."""
     found = client.query(
-        "SELECT name, extract(as_select, '_(now|stored)$') FROM system.tables"
-        " WHERE database = {database:String} AND name IN {names:Array(String)}",
+        "SELECT name, extract(as_select, '_(now|stored)$'),"
+        " extract(create_table_query, 'DEFINER = (\\S+) SQL SECURITY DEFINER')"
+        " FROM system.tables WHERE database = {database:String} AND name IN {names:Array(String)}",
         {"database": DATABASE, "names": list(STORED)},
     )
-    return {str(name): str(source) for name, source in found.result_rows}
+    by_name = {name: (read, definer) for name, read, definer in found.result_rows}
+    return {name: by_name[name] for name in STORED if name in by_name}

@@ -50,10 +50,15 @@ class Writer:
     """Writes batches over one ClickHouse client, which it asks for when it first needs it.
 
     Not for two threads at a time.
+
+    Args:
+        connect: makes a client.
+        cluster: on which the tables are, if on one.
     """
 
-    def __init__(self, connect: Callable[[], Client]) -> None:
+    def __init__(self, connect: Callable[[], Client], cluster: str | None = None) -> None:
         self._connect = connect
+        self._cluster = cluster
         self._client: Client | None = None
 
     def write(self, batch: Batch) -> None:
@@ -75,7 +80,7 @@ class Writer:
             self.close()
             raise
         if "business_days_raw" in batch.rows:
-            choose(self._client)
+            choose(self._client, cluster=self._cluster)
 
     def close(self) -> None:
         """Let go of the client, if there is one."""

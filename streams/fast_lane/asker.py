@@ -42,9 +42,18 @@ class Asker:
 
         Raises `KafkaException` when there is no answer within so many seconds.
         """
-        return self._ask(
-            place, lambda client: client.committed([place], timeout=timeout)[0].offset, timeout
-        )
+        return self.committed_place(place, timeout).offset
+
+    def committed_place(self, place: TopicPartition, timeout: float) -> TopicPartition:
+        """The same, with the metadata that the group keeps beside it."""
+
+        def look(client: Consumer) -> TopicPartition:
+            found = client.committed([place], timeout=timeout)[0]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return found
+
+        return self._ask(place, look, timeout)
 
     def bounds(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
         """The first offset of a log, and the one behind its last committed record.

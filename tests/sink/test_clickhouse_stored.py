@@ -91,7 +91,7 @@ def test_what_is_stored_is_what_is_computed_whatever_came_twice(
         for batch in batches_of(told[: len(told) // 2 + 1], place):
             writer.write(batch)
     assert list(refresh(client)) == list(STORED)
-    choose(client, 0)
+    choose(client, many_rows=0)
     assert shown(client) == computed
 
 
@@ -104,7 +104,7 @@ def test_few_rows_are_read_as_they_are_now_and_many_as_they_were_stored(
     fill(client, [invoice(), business_day(19_001)])
     total = "SELECT total FROM headroom.ageing"
     assert rows(client, total) == [(100,)]
-    choose(client, 0)
+    choose(client, many_rows=0)
     assert rows(client, total) == []
     list(refresh(client))
     assert rows(client, total) == [(100,)]
@@ -114,7 +114,7 @@ def test_nothing_is_read_as_stored_before_all_is(many_or_few: Client) -> None:
     client = many_or_few
     fill(client, [invoice(), business_day(19_001)])
     client.command("TRUNCATE TABLE headroom.last_stored")
-    choose(client, 0)
+    choose(client, many_rows=0)
     assert rows(client, "SELECT total FROM headroom.ageing") == [(100,)]
 
 

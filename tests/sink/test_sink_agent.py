@@ -19,7 +19,8 @@ from sink.sink_events import decision, exposure, invoice, payment
 
 from agents.policy_file import load_policy
 from agents.sink.agent import sink
-from schemas.catalogue import DEAD_LETTERS, JOURNAL, TOPICS
+from agents.sink.plan import SOURCES
+from schemas.catalogue import DEAD_LETTERS, JOURNAL
 from schemas.events import Event
 from streams.app import Wiring
 from streams.codec import Codec
@@ -64,7 +65,7 @@ async def _run(settings: Settings, done: Callable[[], bool]) -> Metrics:
     """Run the sink until `done`, then stop it as a worker does."""
     admin = AdminClient(client_config(settings))
     metrics = Metrics()
-    wiring = Wiring(settings, metrics, topic_facts(admin, TOPICS))
+    wiring = Wiring(settings, metrics, topic_facts(admin, SOURCES))
     member = sink(wiring, CODEC, load_policy(None))
     await member.app.start()
     async with asyncio.timeout(60):

@@ -91,6 +91,10 @@ def produce(settings: Settings, count: int, mark: str) -> None:
             invoice(f"i-{named}", invoice_id=named),
             payment(f"p-{named}", payment_id=named),
             business_day(19_000 + n),
+            ev.CustomerUpserted(
+                event_id=f"c-{named}", occurred_at=0, customer_id=named, currency="EUR",
+                credit_limit=None,
+            ),
             ev.PromiseToPayMade(
                 event_id=f"m-{named}", occurred_at=0, customer_id="C-1", promise_id=named,
                 invoice_ids=[named], amount=5, promised_on=19_100,
@@ -183,9 +187,9 @@ def rebuilds(client: Client, settings: Settings) -> TableRebuild:
 
 
 VIEWS = (
-    "journal", "business_days", "invoices", "payments", "promises", "order_decisions",
-    "limit_alerts", "exposures", "risk_signals", "dunning_steps", "dunning_outcomes",
-    "handover_changes", "letters", "dead_letters",
+    "journal", "business_days", "customer_records", "invoices", "payments", "promises",
+    "order_decisions", "limit_alerts", "exposures", "risk_signals", "dunning_steps",
+    "dunning_outcomes", "handover_changes", "letters", "dead_letters",
 )  # fmt: skip
 
 
