@@ -16,6 +16,16 @@
 -- A definition that reads others reads their `x`. They are refreshed one after the other, so the most that is needed at
 -- once is what one of them needs, and none before one that it reads. docs/clickhouse.md has the figures.
 
+-- The day it is, as before; but the journal is not gone through where somebody writes days.
+CREATE OR REPLACE VIEW headroom.business_day AS
+SELECT max(date) AS date
+FROM
+(
+    SELECT date FROM headroom.business_days_raw
+    UNION ALL
+    SELECT toDate(occurred_at) FROM headroom.journal_raw WHERE (SELECT count() FROM headroom.business_days_raw) = 0
+);
+
 -- What became of an invoice: what was owed from each of its days on. It takes no FINAL: every part of it is the same
 -- with a row twice (a first, a least, a set), which spares the merging of 50 columns' worth of rows by text keys.
 CREATE OR REPLACE VIEW headroom.invoice_courses_now AS
@@ -167,7 +177,9 @@ FROM counted;
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.invoice_courses_stored
 REFRESH EVERY 1 HOUR
 ENGINE = MergeTree ORDER BY (credit_account_id, invoice_id) EMPTY
-AS SELECT * FROM headroom.invoice_courses_now;
+-- What is grouped may be more than memory has room for: the rest goes to disk.
+AS SELECT * FROM headroom.invoice_courses_now
+SETTINGS max_bytes_before_external_group_by = 4000000000;
 
 CREATE OR REPLACE VIEW headroom.invoice_courses AS SELECT * FROM headroom.invoice_courses_now;
 
@@ -490,7 +502,9 @@ GROUP BY currency, group_id, segment, changed_on;
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.exposure_changes_stored
 REFRESH EVERY 1 HOUR DEPENDS ON headroom.dunning_effectiveness_stored
 ENGINE = MergeTree ORDER BY (currency, group_id, segment, changed_on) EMPTY
-AS SELECT * FROM headroom.exposure_changes_now;
+-- What is grouped may be more than memory has room for: the rest goes to disk.
+AS SELECT * FROM headroom.exposure_changes_now
+SETTINGS max_bytes_before_external_group_by = 4000000000;
 
 CREATE OR REPLACE VIEW headroom.exposure_changes AS SELECT * FROM headroom.exposure_changes_now;
 
