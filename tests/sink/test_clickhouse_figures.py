@@ -232,7 +232,10 @@ def test_invoices_and_payments_are_one_row_each_as_they_stand_today(
         assert all(books.open_of(place, day) == 0 for day in range(since, today + 1))
         # Never open: one that was paid, or is to be cancelled, before it is even issued.
         issued_on = books.latest(place).issued_on
-        assert since == min(issued_on, books.closed_on(place) or issued_on) or books.open_of(place, since - 1) > 0
+        assert (
+            since == min(issued_on, books.closed_on(place) or issued_on)
+            or books.open_of(place, since - 1) > 0
+        )
     paid = {
         (customer, payment_id): (
             amount,
