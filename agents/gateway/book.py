@@ -45,6 +45,7 @@ _TOPIC_ID = b"@id"
 _REQUEST = "http-"
 _NAME_BYTES = 16
 _CONTENT_BYTES = 8
+_NUMBER_BYTES = 10
 
 
 class Answered(NamedTuple):
@@ -78,7 +79,7 @@ def _request_of(event_id: str) -> tuple[str, str] | None:
 
 
 class DecisionBook:
-    """Reads on in a thread of its own until it is closed.
+    """Reads on in a thread of its own from its start until it is closed.
 
     Args:
         config: of the client.
@@ -107,6 +108,9 @@ class DecisionBook:
         self._stopping = False
         self._complain = Complaint()
         self._thread = threading.Thread(target=self._run, name="decisions", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
         self._thread.start()
 
     @property
@@ -127,15 +131,16 @@ class DecisionBook:
         start = _order_key(order_id, customer_id or "")
         if customer_id is not None:
             raw: bytes | None = self._db.get(start)
-            return [] if raw is None else [self._decision(raw)]
+            return [] if raw is None else [self._decision(raw[_NUMBER_BYTES:])]
         items: Iterator[tuple[Any, Any]] = self._db.items(from_key=start)
         of_the_order = takewhile(lambda item: item[0].startswith(start), items)
-        return [self._decision(value) for _, value in of_the_order]
+        return [self._decision(value[_NUMBER_BYTES:]) for _, value in of_the_order]
 
     def close(self) -> None:
         """Let go of the client and the disk."""
         self._stopping = True
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._db.close()
 
     # ── the thread's side ───────────────────────────────────────────────────────────────────────
@@ -162,16 +167,18 @@ class DecisionBook:
         follower = Follower(self._config, [DECISIONS], begin=known)
         try:
             while not self._stopping:
-                self._take(list(follower.read(_LISTEN_SECONDS)))
+                self.take(list(follower.read(_LISTEN_SECONDS)))
                 if follower.has_read_what_was_there:
                     self._ready.set()
         finally:
             follower.close()
 
-    def _take(self, records: list[Record]) -> None:
+    def take(self, records: list[Record]) -> None:
+        """Keep what was read, and how far; called by one thread."""
         decisions = []
+        latest: dict[bytes, bytes] = {}
+        answers: dict[bytes, bytes] = {}
         batch = WriteBatch(raw_mode=True)
-        answered: set[bytes] = set()
         for record in records:
             batch.put(_place_key(record.partition), b"%d" % (record.offset + 1))
             try:
@@ -183,14 +190,21 @@ class DecisionBook:
             if not isinstance(decision, OrderDecision) or record.value is None:
                 continue
             decisions.append(decision)
-            batch.put(_order_key(decision.order_id, decision.customer_id), record.value)
+            key = _order_key(decision.order_id, decision.customer_id)
+            number = _number(decision.decision_number)
+            known: bytes | None = latest.get(key) or self._db.get(key)
+            # What was decided before comes once more after a worker's crash.
+            if known is None or number >= known[:_NUMBER_BYTES]:
+                latest[key] = number + record.value
             request = _request_of(decision.cause_event_id)
             if request is not None and decision.decision_number == 1:
                 name, content = request
-                key = _request_key(name)
-                if key not in answered and self._db.get(key) is None:
-                    answered.add(key)
-                    batch.put(key, content.encode() + _NUL + record.value)
+                answers.setdefault(_request_key(name), content.encode() + _NUL + record.value)
+        for key, value in latest.items():
+            batch.put(key, value)
+        for key, value in answers.items():
+            if self._db.get(key) is None:
+                batch.put(key, value)
         if records:
             self._db.write(batch)
         if decisions:
@@ -207,6 +221,11 @@ class DecisionBook:
         decision = self._decode(value)
         assert isinstance(decision, OrderDecision)  # noqa: S101  nothing else is kept
         return decision
+
+
+def _number(decision_number: int) -> bytes:
+    """Before an order's last decision: those of an order sort by it."""
+    return b"%0*d" % (_NUMBER_BYTES, decision_number)
 
 
 def _request_key(name: str) -> bytes:

@@ -84,6 +84,7 @@ async def _opened(
     book = DecisionBook(config, codec, directory / "decisions", heard)
     desk = Desk(journalist, book.answer_to, book.latest_on, at_once=settings.gateway_at_once)
     desks.append(desk)
+    book.start()
     copy = LiveCopy(settings, directory / "state")
     alerts = Feed(config, topic_of("CreditLimitAlert"), codec)
     decisions = Feed(config, topic_of("OrderDecision"), codec)
