@@ -4,7 +4,8 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from confluent_kafka import (
@@ -16,12 +17,36 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from streams.fast_lane.fetch import Record
-from streams.kafka_client import topic_facts
+from streams.fast_lane.fail_stop import stop_the_process
+from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Record
+from streams.kafka_client import Complaint, cause_of, topic_facts
 
 _REQUEST_SECONDS = 10.0
+_BACK_OFF_SECONDS = 0.5
 _RECORDS = 500
 _GATHER_SECONDS = 0.01
+
+
+def follow_on(follow: Callable[[], None], what: str, stopped: Callable[[], bool]) -> None:
+    """Follow until it is stopped, anew whenever the brokers fail; for a thread of its own.
+
+    Args:
+        follow: reads until it is stopped.
+        what: it reads, for the log.
+        stopped: whether it is.
+    """
+    complain = Complaint()
+    try:
+        while not stopped():
+            try:
+                follow()
+            except KafkaException as error:
+                if cause_of(error).code() in OF_NO_HELP_TO_WAIT:
+                    raise
+                complain("%s cannot be read: %s", what, cause_of(error).str())
+                time.sleep(_BACK_OFF_SECONDS)
+    except Exception as error:  # noqa: BLE001  without it nobody would hear anything, in silence
+        stop_the_process(f"{what} cannot be followed", error)
 
 
 class Follower:

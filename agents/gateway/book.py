@@ -10,16 +10,13 @@ says by which event it was caused, and so whose answer it is.
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from rocksdict import AccessType, Options, Rdict, WriteBatch
 
@@ -27,19 +24,15 @@ from schemas.catalogue import topic_of
 from schemas.events import OrderDecision
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fail_stop import stop_the_process
-from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Record
-from streams.follow import Follower
-from streams.kafka_client import Complaint, cause_of, topic_facts
-
-logger = logging.getLogger(__name__)
+from streams.fast_lane.fetch import Record
+from streams.follow import Follower, follow_on
+from streams.kafka_client import Complaint, topic_facts
 
 DECISIONS = topic_of("OrderDecision")
 KEPT_SECONDS = 30 * 86_400
 """As long as the topic keeps them."""
 
 _LISTEN_SECONDS = 0.2
-_BACK_OFF_SECONDS = 0.5
 _NUL = b"\0"
 _TOPIC_ID = b"@id"
 _REQUEST = "http-"
@@ -146,17 +139,7 @@ class DecisionBook:
     # ── the thread's side ───────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
-        try:
-            while not self._stopping:
-                try:
-                    self._follow()
-                except KafkaException as error:
-                    if cause_of(error).code() in OF_NO_HELP_TO_WAIT:
-                        raise
-                    self._complain("decisions cannot be read: %s", cause_of(error).str())
-                    time.sleep(_BACK_OFF_SECONDS)
-        except Exception as error:  # noqa: BLE001  without it nobody would get an answer, in silence
-            stop_the_process("decisions cannot be followed", error)
+        follow_on(self._follow, DECISIONS, lambda: self._stopping)
 
     def _follow(self) -> None:
         facts = topic_facts(AdminClient(dict(self._config)), [DECISIONS])[DECISIONS]

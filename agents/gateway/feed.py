@@ -7,14 +7,10 @@ with it (`Last-Event-ID`) gets what it missed from the topic, then goes on live,
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
-
-from confluent_kafka import KafkaException
 
 from agents.gateway.problems import malformed
 from schemas.events import Event
@@ -22,15 +18,11 @@ from schemas.json_lines import to_line
 from schemas.money import UnknownCurrencyError
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fail_stop import stop_the_process
-from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Record
-from streams.follow import Follower
-from streams.kafka_client import Complaint, cause_of
-
-logger = logging.getLogger(__name__)
+from streams.fast_lane.fetch import Record
+from streams.follow import Follower, follow_on
+from streams.kafka_client import Complaint
 
 _LISTEN_SECONDS = 0.2
-_BACK_OFF_SECONDS = 0.5
 _WAITING_MAX = 1_000
 """Events that may wait for a client; one that is slower is let go, and comes back for the rest."""
 _ALIVE_SECONDS = 15.0
@@ -152,17 +144,7 @@ class Feed:
     # ── the thread's side ───────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
-        try:
-            while not self._stopping:
-                try:
-                    self._follow()
-                except KafkaException as error:
-                    if cause_of(error).code() in OF_NO_HELP_TO_WAIT:
-                        raise
-                    self._complain("%s cannot be read: %s", self._topic, cause_of(error).str())
-                    time.sleep(_BACK_OFF_SECONDS)
-        except Exception as error:  # noqa: BLE001  without it clients would hear nothing, in silence
-            stop_the_process(f"{self._topic} cannot be followed", error)
+        follow_on(self._follow, self._topic, lambda: self._stopping)
 
     def _follow(self) -> None:
         follower = Follower(self._config, [self._topic], begin=self._next)

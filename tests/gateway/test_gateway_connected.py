@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -298,7 +299,7 @@ def test_a_header_that_cannot_be_used_is_refused(firm: Firm, headers: dict[str, 
 
 
 def listened(
-    firm: Firm, path: str, count: int, at: int = 0, cursor: str | None = None
+    firm: Firm, path: str, events: int, at: int = 0, cursor: str | None = None
 ) -> list[list[str]]:
     """The first events of a feed, each as its lines."""
     sent = {} if cursor is None else {"Last-Event-ID": cursor}
@@ -309,11 +310,13 @@ def listened(
     assert answer.status == 200
     found: list[list[str]] = []
     text = ""
-    for chunk in answer.stream(None):
+    deadline = time.monotonic() + _PATIENCE
+    for chunk in answer.stream(None):  # something comes every 15 seconds, events or not
+        assert time.monotonic() < deadline, found
         text += chunk.decode()
         *whole, text = text.split("\n\n")
         found += [lines for one in whole if len(lines := one.splitlines()) == 3]
-        if len(found) >= count:
+        if len(found) >= events:
             break
     answer.close()
     return found
@@ -323,7 +326,7 @@ def test_a_client_of_a_feed_goes_on_where_it_left_off_on_another_gateway(firm: F
     known(firm, "S-1", 1_000_00)
     with ThreadPoolExecutor(1) as pool:
         live = pool.submit(listened, firm, "/v1/decisions?customer_id=S-1", 2)
-        for n in range(200):  # until the client listens
+        for n in count():  # until the client listens
             firm.order("S-1", f"S-{n}", "0.01")
             if live.done():
                 break
