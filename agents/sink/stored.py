@@ -36,7 +36,7 @@ STORED = (
 )
 """In the order in which they are refreshed: none before one that it reads."""
 
-_MANY_ROWS = 500_000
+_MANY_ROWS = 300_000
 _COUNTED = ("invoice_events_raw", "payment_events_raw", "exposures_raw", "order_decisions_raw")
 
 

@@ -9,7 +9,7 @@
 --             new rows are exchanged for the old ones at once)
 --   x         what people read: x_now as long as there are few rows, else x_stored
 --
--- The sink says which, when it starts and at the beginning of each day (`agents/sink/stored.py`): up to half a million
+-- The sink says which, when it starts and at the beginning of each day (`agents/sink/stored.py`): up to 300,000
 -- rows a definition answers in about a second on two cores, so small installations always see the latest; larger ones
 -- see the last full hour, and `x_now` is there for who can wait. It is not decided within the query: to have both ways
 -- analysed takes ClickHouse up to a second, each time (measured: 1.4 s of processor time for `dso`).
@@ -736,6 +736,7 @@ FROM
 )
 WHERE decision = 'held';
 
+-- By when they began: dashboards ask for the last weeks.
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.order_holds_stored
 REFRESH EVERY 1 HOUR DEPENDS ON headroom.hold_rate_stored
 ENGINE = MergeTree ORDER BY (held_at, customer_id) EMPTY
@@ -802,6 +803,7 @@ LEFT JOIN alerted
 LEFT JOIN warned
     ON warned.customer_id = holds.customer_id AND warned.order_id = holds.order_id AND warned.decision_number = holds.decision_number;
 
+-- By when they began, too.
 CREATE MATERIALIZED VIEW IF NOT EXISTS headroom.alerts_before_hold_stored
 REFRESH EVERY 1 HOUR DEPENDS ON headroom.order_holds_stored
 ENGINE = MergeTree ORDER BY (held_at, customer_id) EMPTY
@@ -852,6 +854,7 @@ AS SELECT * FROM headroom.disputes_now;
 
 CREATE OR REPLACE VIEW headroom.disputes AS SELECT * FROM headroom.disputes_now;
 
+-- What people did, as before; an act that was forwarded to where an account is kept stands in the journal twice.
 CREATE OR REPLACE VIEW headroom.collector_productivity_now AS
 SELECT
     toDate(occurred_at) AS day,
@@ -868,6 +871,7 @@ SELECT
 FROM headroom.journal
 WHERE type IN ('OrderReleased', 'OrderHeld', 'DunningStepDecided', 'DunningStepReported', 'DunningPaused', 'DunningResumed',
                'CustomerBlocked', 'CustomerUnblocked', 'CreditReviewed')
+    AND NOT startsWith(origin, 'credit.journal.')
     AND collector != ''
 GROUP BY day, collector;
 

@@ -125,15 +125,21 @@ def test_a_customer_that_changes_its_group_takes_its_exposure_along(clickhouse: 
     ]
 
 
-def test_a_document_of_a_group_member_counts_once(clickhouse: Client) -> None:
-    """It stands in the journal twice: under the customer, and forwarded to its group."""
-    fill(clickhouse, [invoice(), business_day(19_001)])
-    forwarded = replace(record(invoice(), 7, [("headroom_seat", b"{}")]), key=b"G-1")
-    Writer(lambda: clickhouse).write(batch_of(JOURNAL, 1, [forwarded]))
+def test_what_was_forwarded_for_a_group_member_counts_once(clickhouse: Client) -> None:
+    """It stands in the journal twice: under the customer, and where its group is."""
+    act = ev.CustomerBlocked(
+        event_id="b-1", occurred_at=19_000 * DAY, customer_id="C-1", by="ann", reason="so"
+    )
+    fill(clickhouse, [invoice(), act, business_day(19_001)])
+    headers = [("headroom_origin", b"credit.journal.v1@u-1:0:65536"), ("headroom_seat", b"{}")]
+    forwarded = [
+        replace(record(event, offset, headers), key=b"G-1")
+        for offset, event in enumerate((invoice(), act), 7)
+    ]
+    Writer(lambda: clickhouse).write(batch_of(JOURNAL, 1, forwarded))
     assert rows(clickhouse, "SELECT customer_id, total FROM headroom.ageing") == [("C-1", 100)]
-    assert rows(
-        clickhouse, "SELECT count() FROM headroom.journal WHERE type = 'InvoiceIssued'"
-    ) == [(2,)]
+    assert rows(clickhouse, "SELECT acts FROM headroom.collector_productivity") == [(1,)]
+    assert rows(clickhouse, "SELECT count() FROM headroom.journal") == [(5,)]
 
 
 # ── month ends ──────────────────────────────────────────────────────────────────────────────────
