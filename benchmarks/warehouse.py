@@ -60,7 +60,7 @@ def run(settings: Settings, *, rows: int, tell: Callable[[str], None]) -> Wareho
 
     Args:
         settings: only for what the engine needs; never a server.
-        rows: of the journal, about. 100,000,000 take some 30 GB of disk on the way.
+        rows: of the journal, about; 4,000,000 take 1 GB of disk.
         tell: says what is going on.
     """
     directory = Path(mkdtemp(prefix="headroom-bench-"))
