@@ -9,6 +9,7 @@ import typer
 from agents.cli.progress import Stages
 from agents.cli.sql import refuse_when_empty
 from agents.sink.rebuild import TableRebuild
+from agents.sink.stored import are_read, refresh
 from streams.clickhouse import open_clickhouse
 from streams.embedded.parts import with_broker
 from streams.registry import open_codec
@@ -36,7 +37,8 @@ def rebuild(
 ) -> None:
     """Fill a fresh table from the topics and put it in the place of the old one.
 
-    The sink may run meanwhile. Nothing is changed when it fails.
+    The sink may run meanwhile. Nothing is changed when it fails. Where answers are stored, they are
+    stored anew.
     """
     settings = with_broker(load_settings())
     codec = open_codec(settings)
@@ -47,6 +49,9 @@ def rebuild(
             made = TableRebuild(client, settings, codec, stages.track).run(
                 table, from_what_is_there=from_what_is_there
             )
+        if are_read(client):
+            for name in refresh(client):
+                typer.echo(f"{name}: stored anew", err=True)
     finally:
         client.close()
     for one in made:

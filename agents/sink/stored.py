@@ -76,6 +76,11 @@ def choose(client: Client, *, cluster: str | None = None, many_rows: int = _MANY
             return
 
 
+def are_read(client: Client) -> bool:
+    """Whether people read stored answers."""
+    return any(read == "stored" for read, _ in _read(client).values())
+
+
 def refresh(client: Client) -> Iterator[str]:
     """Store all answers anew, one after the other; yields the name of each when it is done.
 

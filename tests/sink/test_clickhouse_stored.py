@@ -23,7 +23,7 @@ from sink.sink_histories import (
 from sink.sink_records import batches_of
 from sink.test_clickhouse_figures import a_few, fill, rows
 
-from agents.sink.stored import STORED, choose, refresh
+from agents.sink.stored import STORED, are_read, choose, refresh
 from agents.sink.writer import Writer
 from schemas import events as ev
 from schemas.events import Event
@@ -104,7 +104,9 @@ def test_few_rows_are_read_as_they_are_now_and_many_as_they_were_stored(
     fill(client, [invoice(), business_day(19_001)])
     total = "SELECT total FROM headroom.ageing"
     assert rows(client, total) == [(100,)]
+    assert not are_read(client)
     choose(client, many_rows=0)
+    assert are_read(client)
     assert rows(client, total) == []
     list(refresh(client))
     assert rows(client, total) == [(100,)]
