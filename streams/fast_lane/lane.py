@@ -444,7 +444,19 @@ class Lane:
         )
 
     async def _commit_all(self) -> None:
-        await asyncio.wait_for(
-            asyncio.gather(*(self._commit(partition) for partition in self._partitions.values())),
-            _CLOSE_SECONDS,
-        )
+        """Commit what was done, as far as that is possible in time: what is not committed then is
+        done again by whoever has the partition next. A commit under way goes on; it is waited for
+        before its disk is closed.
+        """
+        commits = [
+            asyncio.create_task(self._commit(partition)) for partition in self._partitions.values()
+        ]
+        if not commits:
+            return
+        _, late = await asyncio.wait(commits, timeout=_CLOSE_SECONDS)
+        if late:
+            logger.warning(
+                "%s: %s partitions could not be committed within %.0f s; what they did since their"
+                " last commit is done again",
+                *(self.app.conf.id, len(late), _CLOSE_SECONDS),
+            )
