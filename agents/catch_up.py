@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import HeadroomError
-from streams.kafka_client import cause_of
+from streams.kafka_client import cause_of, log_bounds
 
 _PATIENCE_SECONDS = 120.0
 _REQUEST_SECONDS = 10.0
@@ -41,7 +41,7 @@ def wait_for_group(
     try:
         places = [TopicPartition(topic, n) for topic in topics for n in range(partitions)]
         ends = {
-            (one.topic, one.partition): consumer.get_watermark_offsets(one, _REQUEST_SECONDS)[1]
+            (one.topic, one.partition): log_bounds(consumer, one, _REQUEST_SECONDS)[1]
             for one in places
         }
         deadline = time.monotonic() + _PATIENCE_SECONDS

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.fast_lane.fail_stop import stop_the_process
 from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Record
-from streams.kafka_client import Complaint, cause_of, topic_facts
+from streams.kafka_client import Complaint, cause_of, log_bounds, topic_facts
 
 _REQUEST_SECONDS = 10.0
 _BACK_OFF_SECONDS = 0.5
@@ -109,10 +109,7 @@ class Follower:
         self, topic: str, partition: int, since: int | None, begin: Mapping[int, int] | None
     ) -> TopicPartition:
         place = TopicPartition(topic, partition)
-        bounds = self._consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
-        if bounds is None:  # so the client says now and then that nobody answered
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
-        first, end = bounds
+        first, end = log_bounds(self._consumer, place, _REQUEST_SECONDS)
         self._ends[topic, partition] = end
         if begin is not None:
             return TopicPartition(topic, partition, max(begin.get(partition, 0), first))

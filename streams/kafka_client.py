@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import faust
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.errors import ConfigurationError, HeadroomError
@@ -169,6 +169,17 @@ def topic_facts(admin: AdminClient, topics: Iterable[str]) -> dict[str, TopicFac
             f"no such topic: {', '.join(sorted(missing))}; `headroom topics apply` makes them"
         )
     return facts
+
+
+def log_bounds(consumer: Consumer, place: TopicPartition, timeout: float) -> tuple[int, int]:
+    """The first offset of a log, and the one behind its last record that this client may read.
+
+    Raises `KafkaException` when there is no answer within so many seconds.
+    """
+    found = consumer.get_watermark_offsets(place, timeout=timeout)
+    if found is None:  # so the client says now and then that nobody answered
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+    return found
 
 
 def cause_of(exception: KafkaException) -> KafkaError:

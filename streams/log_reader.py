@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from streams.fast_lane.fetch import Record
-from streams.kafka_client import topic_facts
+from streams.kafka_client import log_bounds, topic_facts
 
 _REQUEST_SECONDS = 30.0
 _RECORDS = 2_000
@@ -65,11 +65,10 @@ class LogReader:
         )
         try:
             place = TopicPartition(topic, partition)
-            found = self._consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
+            self.first, self.end = log_bounds(self._consumer, place, _REQUEST_SECONDS)
         except KafkaException:
             self._consumer.close()
             raise
-        self.first, self.end = found
         self._start = OFFSET_BEGINNING if start is None else start
         self.first = max(self.first, start or 0)
 

@@ -24,6 +24,7 @@ from schemas.events import Day, Event, OrderPlaced
 from streams.cloud_events import ORIGIN, headers_of
 from streams.codec import Codec
 from streams.errors import HeadroomError
+from streams.kafka_client import log_bounds
 
 _PATIENCE_SECONDS = 60.0
 _DRAIN_SECONDS = 20.0
@@ -116,7 +117,7 @@ class Outputs:
         # Exposures are left out: their topic ends in transaction markers, which are no position.
         places = [one for one in self._consumer.assignment() if one.topic in _SAID_AT_ONCE]
         return all(
-            max(one.offset, 0) >= self._consumer.get_watermark_offsets(one, _REQUEST_SECONDS)[1]
+            max(one.offset, 0) >= log_bounds(self._consumer, one, _REQUEST_SECONDS)[1]
             for one in self._consumer.position(places)
         )
 

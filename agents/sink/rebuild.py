@@ -19,13 +19,13 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import NamedTuple
 
 import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
@@ -37,6 +37,7 @@ from agents.sink.writer import as_arrow, insert
 from schemas.catalogue import DEAD_LETTERS, JOURNAL, TOPICS, topic_of
 from streams.codec import Codec
 from streams.errors import ConfigurationError, HeadroomError, InvalidMessage
+from streams.fast_lane.asker import Asker
 from streams.kafka_client import client_config, topic_facts
 from streams.log_reader import Advance, LogReader, Track
 from streams.settings import Settings
@@ -243,14 +244,12 @@ class TableRebuild:
         """By partition, up to where sinks may have written: the offset that they committed, and the
         end of what they had said that they would write.
         """
-        with self._asker() as asker:
-            told = asker.committed([TopicPartition(*tp) for tp in places], timeout=_ASK_SECONDS)
         stand = {}
-        for one in told:
-            if one.error is not None:
-                raise KafkaException(one.error)
-            intended = read_intention(one.metadata, self._facts[one.topic].id)
-            stand[TP(one.topic, one.partition)] = intended.end if intended else one.offset
+        with closing(self._asker()) as asker:
+            for tp in places:
+                told = asker.committed_place(TopicPartition(*tp), _ASK_SECONDS)
+                intended = read_intention(told.metadata, self._facts[tp.topic].id)
+                stand[tp] = intended.end if intended else told.offset
         return stand
 
     def _read(
@@ -289,20 +288,12 @@ class TableRebuild:
 
     def _spans(self, places: Collection[TP]) -> dict[TP, tuple[int, int]]:
         """Where partitions begin and end now."""
-        with self._asker() as asker:
-            return {
-                tp: asker.get_watermark_offsets(TopicPartition(*tp), timeout=_ASK_SECONDS)
-                for tp in places
-            }
+        with closing(self._asker()) as asker:
+            return {tp: asker.bounds(TopicPartition(*tp), _ASK_SECONDS) for tp in places}
 
-    @contextmanager
-    def _asker(self) -> Iterator[Consumer]:
-        """A client that asks in the sink's name and joins nothing."""
-        asker = Consumer({**self._config, "group.id": self._group})
-        try:
-            yield asker
-        finally:
-            asker.close()
+    def _asker(self) -> Asker:
+        """Asks in the sink's name."""
+        return Asker(self._config, self._group)
 
     def _count(self, table: str) -> int:
         counted = self._client.query(f"SELECT count() FROM {DATABASE}.{table} FINAL")  # noqa: S608  ours

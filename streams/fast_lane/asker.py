@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from streams.kafka_client import log_bounds
 
 _Answer = TypeVar("_Answer")
 
@@ -60,14 +62,7 @@ class Asker:
 
         Raises `KafkaException` when there is no answer within so many seconds.
         """
-
-        def look(client: Consumer) -> tuple[int, int]:
-            found = client.get_watermark_offsets(place, timeout=timeout)
-            if found is None:  # so it says now and then that nobody answered
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
-            return found
-
-        return self._ask(place, look, timeout)
+        return self._ask(place, lambda client: log_bounds(client, place, timeout), timeout)
 
     def close(self) -> None:
         """Let go of the client."""
