@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -37,6 +37,8 @@ book once it has been decided, or placed again, which changes nothing.
 _REMEMBERED_MAX = 20_000
 _RETRY_SECONDS = 1
 _POLL_SECONDS = 0.1
+
+_Wanted = TypeVar("_Wanted")
 
 
 class Answer(NamedTuple):
@@ -194,7 +196,10 @@ class Desk:
         written: asyncio.Future[None] = self._loop.create_future()
 
         def delivered(error: KafkaError | None) -> None:
-            self._loop.call_soon_threadsafe(_written, written, error)
+            if error is None:
+                self._loop.call_soon_threadsafe(_settle, written, None)
+            else:
+                self._refused(written, error)
 
         try:
             self._journalist.write(event, account, delivered)
@@ -236,9 +241,12 @@ class Desk:
         return flight
 
     def _written(self, decision: asyncio.Future[OrderDecision], error: KafkaError | None) -> None:
-        """In the thread that polls the producer."""
         if error is not None:
-            self._loop.call_soon_threadsafe(_fail, decision, _not_written(error.str()))
+            self._refused(decision, error)
+
+    def _refused(self, waiting: asyncio.Future[Any], error: KafkaError) -> None:
+        """In the thread that polls the producer."""
+        self._loop.call_soon_threadsafe(_fail, waiting, _not_written(error.str()))
 
     def _landed(self, name: str, event_id: str, decision: asyncio.Future[OrderDecision]) -> None:
         self._flights.pop(name, None)
@@ -256,18 +264,14 @@ class Desk:
             )
 
 
-def _settle(waiting: asyncio.Future[OrderDecision], decision: OrderDecision) -> None:
+def _settle(waiting: asyncio.Future[_Wanted], wanted: _Wanted) -> None:
     if not waiting.done():
-        waiting.set_result(decision)
+        waiting.set_result(wanted)
 
 
-def _written(written: asyncio.Future[None], error: KafkaError | None) -> None:
-    if written.done():
-        return
-    if error is None:
-        written.set_result(None)
-    else:
-        written.set_exception(_not_written(error.str()))
+def _fail(waiting: asyncio.Future[Any], problem: Problem) -> None:
+    if not waiting.done():
+        waiting.set_exception(problem)
 
 
 def _not_written(why: str) -> Problem:
@@ -276,11 +280,6 @@ def _not_written(why: str) -> Problem:
         503, "not_written", "The brokers do not take it", "nothing was done; try again",
         retry_after=_RETRY_SECONDS,
     )  # fmt: skip
-
-
-def _fail(decision: asyncio.Future[OrderDecision], problem: Problem) -> None:
-    if not decision.done():
-        decision.set_exception(problem)
 
 
 def _as_asked(decision: OrderDecision, order: OrderPlaced) -> OrderDecision:

@@ -7,10 +7,12 @@ import ipaddress
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import uvicorn
 from confluent_kafka import Producer
 
+from agents.core.policy import PolicyBook
 from agents.gateway.app import Gateway, application
 from agents.gateway.book import DecisionBook
 from agents.gateway.callers import Caller, Callers, load_keys
@@ -43,15 +45,9 @@ def run_gateway(settings: Settings) -> None:
     set_up_log(settings)
     keys = _keys(settings)
     codec = open_codec(settings)
-    load_rules(settings)  # what is wrong with them is told before anything is opened
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Gateway]:
-        async with _opened(settings, codec, keys) as gateway:
-            yield gateway
-
+    policies = load_rules(settings)
     uvicorn.run(
-        application(opened),
+        application(partial(_opened, settings, codec, keys, policies)),
         host=settings.gateway_host,
         port=settings.gateway_port,
         log_config=None,
@@ -65,7 +61,7 @@ def run_gateway(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, codec: Codec, keys: dict[str, Caller] | None
+    settings: Settings, codec: Codec, keys: dict[str, Caller] | None, policies: PolicyBook
 ) -> AsyncIterator[Gateway]:
     admin = await asyncio.to_thread(wait_for_brokers, settings)
     assert admin is not None  # noqa: S101  nobody gives up
@@ -102,7 +98,7 @@ async def _opened(
             book=book,
             desk=desk,
             copy=copy,
-            policies=load_rules(settings),
+            policies=policies,
             alerts=alerts,
             decisions=decisions,
             timeout_seconds=settings.gateway_timeout_seconds,
