@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 from hypothesis import HealthCheck, given, settings
 from sink.sink_events import business_day, invoice, outcome, step
 from sink.sink_histories import (
@@ -118,6 +119,23 @@ def test_nothing_is_read_as_stored_before_all_is(many_or_few: Client) -> None:
     client.command("TRUNCATE TABLE headroom.last_stored")
     choose(client, many_rows=0)
     assert rows(client, "SELECT total FROM headroom.ageing") == [(100,)]
+
+
+def test_an_answer_that_cannot_be_stored_is_counted_for_the_alert(tables: Client) -> None:
+    # As ClickHouse's endpoint for Prometheus names it: HeadroomAnswersNotStored asks for it.
+    failed = "SELECT sum(value) FROM system.events WHERE event = 'RefreshableViewRefreshFailed'"
+    before = rows(tables, failed)[0][0]
+    tables.command(
+        "CREATE MATERIALIZED VIEW headroom.failing REFRESH EVERY 1 HOUR"
+        " ENGINE = MergeTree ORDER BY x EMPTY AS SELECT throwIf(number = 0) AS x FROM numbers(1)"
+    )
+    try:
+        tables.command("SYSTEM REFRESH VIEW headroom.failing")
+        with pytest.raises(DatabaseError, match="Refresh failed"):
+            tables.command("SYSTEM WAIT VIEW headroom.failing")
+    finally:
+        tables.command("DROP VIEW headroom.failing")
+    assert rows(tables, failed) == [(before + 1,)]
 
 
 def test_none_is_refreshed_before_one_that_it_reads(tables: Client) -> None:
