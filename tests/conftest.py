@@ -149,18 +149,33 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-_GROUPS = {"tests/worker/": "workers", "tests/faults/": "faults"}
-"""Those whose brokers are mistreated; all others with real parts are "parts"."""
+_MISTREATED = ("tests/faults/", "tests/worker/")
+"""Whose brokers and workers are killed and frozen: the longest tests, so each file is a group."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pure tests first: they take seconds, and what they find needs no broker to understand."""
-    items.sort(key=lambda item: item.get_closest_marker("connected") is not None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Pure tests first: they take seconds, and what they find needs no broker to understand.
+
+    In several processes they come last, and fill what is left of each while the longest end.
+    """
+    shared_out = hasattr(config, "workerinput")
+    items.sort(key=_rank if shared_out else _is_connected)
+
+
+def _is_connected(item: pytest.Item) -> bool:
+    return item.get_closest_marker("connected") is not None
+
+
+def _rank(item: pytest.Item) -> int:
+    if item.nodeid.startswith(_MISTREATED):
+        return 0
+    return 1 if _is_connected(item) else 2
 
 
 class _SharedOut(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Where several processes share the tests, those with real parts stay in three of them, each
-    with a broker of its own: mostly they wait. xdist's own groups have no effect in pytest 9.2.
+    """Where several processes share the tests, those with real parts stay together by directory,
+    the mistreated ones by file. A process has a broker and an engine of its own from the first test
+    that asks for them. xdist's own groups have no effect in pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -173,12 +188,13 @@ def _group_of(file: str) -> str | None:
     """Where the tests of a file stay together; None: anywhere, one by one."""
     if "pytest.mark.connected" not in (_ROOT / file).read_text(encoding="utf-8"):
         return None
-    return next((group for place, group in _GROUPS.items() if file.startswith(place)), "parts")
+    return file if file.startswith(_MISTREATED) else str(Path(file).parent)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _SharedOut:
-    """How the tests are shared out over several processes."""
+    """How the tests are shared out over several processes: in the order in which they stand."""
+    config.option.loadscopereorder = False
     return _SharedOut(config, log)
 
 
