@@ -36,8 +36,8 @@ from streams.log_reader import open_readers
 from streams.settings import Settings
 
 CUSTOMERS = 2_000
-_WARM_UP_SECONDS = 5.0
-_DECISIONS = topic_of("OrderDecision")
+WARM_UP_SECONDS = 5.0
+DECISIONS = topic_of("OrderDecision")
 _ORDERS = topic_of("OrderPlaced")
 _ECHO = "bench.echo"
 _PLAIN = "bench.plain-decisions"
@@ -114,7 +114,7 @@ def _throughput(
     bench.tell(f"Headroom's credit agent, {events} events")
     with _worker(bench, "credit", wait=False) as worker:
         bench.wait_for_group(f"{bench.settings.app_id}-credit", worker)
-    headroom = _rate(bench, "Headroom", _DECISIONS, plain_events + events)
+    headroom = _rate(bench, "Headroom", DECISIONS, plain_events + events)
     bench.tell("reading and decoding the same journal")
     return headroom, plain, _time_reading(bench, plain_events + events)
 
@@ -176,17 +176,18 @@ def _latencies(bench: Bench, per_second: int, seconds: int) -> list[Latency]:
     with _worker(bench, "intake", "credit") as worker:
         bench.wait_for_group(f"{bench.settings.app_id}-credit", worker)
         measured = [
-            _latency(bench, f"{_ECHO}: raw echo of librdkafka", _ECHO, _ECHO, count, per_second, 3),
-            _latency(bench, "order in the journal to decision", JOURNAL, _DECISIONS, count,
-                     per_second, 4),
-            _latency(bench, "order in credit.orders.v1 to decision", _ORDERS, _DECISIONS, count,
-                     per_second, 5),
+            latency_of(bench, f"{_ECHO}: raw echo of librdkafka", _ECHO, _ECHO, count,
+                       per_second, 3),
+            latency_of(bench, "order in the journal to decision", JOURNAL, DECISIONS, count,
+                       per_second, 4),
+            latency_of(bench, "order in credit.orders.v1 to decision", _ORDERS, DECISIONS, count,
+                       per_second, 5),
         ]  # fmt: skip
         worker.check()
     return measured
 
 
-def _latency(
+def latency_of(
     bench: Bench, name: str, into: str, out: str, count: int, per_second: int, seed: int
 ) -> Latency:
     """Send orders at a steady rate; take the time of each until its answer is read.
@@ -208,9 +209,9 @@ def _latency(
                 if began is not None and began >= counts_from:
                     taken.append(now - began)
 
-    warm_up = int(_WARM_UP_SECONDS * per_second)
+    warm_up = int(WARM_UP_SECONDS * per_second)
     start = time.perf_counter()
-    counts_from = start + _WARM_UP_SECONDS
+    counts_from = start + WARM_UP_SECONDS
     reader = threading.Thread(target=read, name="bench-reader", daemon=True)
     reader.start()
     producer = Producer(producer_config(bench.settings))

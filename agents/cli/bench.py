@@ -231,6 +231,44 @@ def sink(
 
 
 @app.command()
+def gateway(
+    per_second: Annotated[int, typer.Option(min=1, help="Order checks a second.")] = 200,
+    seconds: Annotated[int, typer.Option(min=5, help="Seconds of each measurement.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """How long an order check over HTTP takes, and what becomes of twice as many as can be had.
+
+    The load is vegeta's, which has to be installed. Runs about two minutes.
+    """
+    from benchmarks.door import run  # noqa: PLC0415  only this verb needs it
+
+    talk = Console(stderr=True)
+    report = run(
+        load_settings(),
+        per_second=per_second,
+        seconds=seconds,
+        tell=lambda text: talk.print(f"{text} …"),
+    )
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        return
+    console = Console()
+    waits = Table(title=f"Milliseconds at {per_second} a second")
+    for heading in ("", "p50", "p99", "samples"):
+        waits.add_column(heading, justify="left" if not heading else "right")
+    for one in report.latency:
+        waits.add_row(one.name, f"{one.p50:.1f}", f"{one.p99:.1f}", str(one.samples))
+    console.print(waits)
+    much = report.overload
+    statuses = ", ".join(f"{count:,} with {status}" for status, count in much.statuses.items())
+    console.print(
+        f"capacity {much.capacity:,.0f} a second; at {much.per_second:,}: answered {statuses};"
+        f" decisions after p50 {much.p50:.1f}, p99 {much.p99:.1f} ms;"
+        f" memory {much.memory_before:.0f} MiB before, {much.memory_most:.0f} at most"
+    )
+
+
+@app.command()
 def account(
     as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
 ) -> None:

@@ -15,7 +15,14 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -81,6 +88,7 @@ class Figures:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.requests = Counter(
             "headroom_http_requests_total", "Requests answered", ("route", "status"),
             registry=self.registry,
@@ -144,6 +152,7 @@ class _Routes:
 
     async def check(self, request: Request) -> Response:
         caller = self._caller(request, Action.CHECK_ORDERS)
+        self.gateway.desk.expect_room()  # before the body is read, let alone understood
         body = await _body(request)
         order = valid_event({"type": "OrderPlaced", **_stamp(), **body})
         assert isinstance(order, OrderPlaced)  # noqa: S101  the type was given

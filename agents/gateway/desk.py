@@ -207,9 +207,15 @@ class Desk:
             raise _not_written(str(error)) from error
         await written
 
-    def _room(self) -> None:
+    def expect_room(self) -> None:
+        """Raises `Problem` 429 when too much is under way. It costs next to nothing, so whoever is
+        turned away by it takes little from those who are answered.
+        """
         if self._waiting >= self._at_once:
             raise busy(f"{self._at_once} requests wait for a decision")
+
+    def _room(self) -> None:
+        self.expect_room()
         now = time.monotonic()
         for flight in list(self._flights.values()):  # in the order in which they came
             if now - flight.began < _KEPT_SECONDS and len(self._flights) < _REMEMBERED_MAX:

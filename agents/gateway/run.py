@@ -29,8 +29,8 @@ from streams.logs import set_up_log
 from streams.registry import open_codec
 from streams.settings import Settings
 
-_CONNECTIONS_MAX = 2_000
-"""More at once are told to come back: 503."""
+_CONNECTIONS_MAX = 10_000
+"""Far more than requests that may wait: those who only ask how it is must still get through."""
 _KEEP_ALIVE_SECONDS = 60
 _STOP_SECONDS = 10
 

@@ -164,8 +164,11 @@ def test_too_many_are_told_to_come_back() -> None:
         waiting = [office.ask(f"n{n}") for n in range(2)]
         await turn()
         assert await problem(office.ask("n2")) == (429, "too_many_requests")
+        with pytest.raises(Problem, match="2 requests wait"):
+            office.desk.expect_room()
         office.desk.hear([decided(request_event_id("n0", CONTENT))])
         await waiting[0]
+        office.desk.expect_room()
         third = office.ask("n2")
         await turn()
         assert len(office.written) == 3
