@@ -22,6 +22,7 @@ VERBS = {
     "check": "Place an order and tell what is decided.",
     "tail": "What goes over topics, as it comes.",
     "import": "Events of a file, to their topics.",
+    "replay": "A history of your own, day by day.",
     "explain": "Why an order was decided so, and what would release it.",
     "backtest": "What another policy would have decided, on the journal.",
     "dlq": "Look at dead letters and parked accounts; retry or discard them.",

@@ -21,11 +21,11 @@ from agents.demo import screen
 from agents.demo.board import Board
 from agents.demo.history import SettledInvoice, events_of, read_settled_invoices
 from agents.demo.reconcile import Finding, compare
-from agents.demo.replay import Outputs, PipelineStoppedError, Replay
+from agents.replay import Outputs, PipelineStoppedError, Replay
 from agents.worker_process import worker_process
 from schemas.catalogue import JOURNAL, OUTPUT_TOPICS
 from schemas.dates import MICROSECONDS_PER_DAY
-from schemas.events import Event
+from schemas.events import Day, Event, OrderPlaced
 from streams.clickhouse import open_clickhouse
 from streams.codec import Codec
 from streams.embedded.claim import Claim, holder
@@ -117,12 +117,27 @@ def _play(
     board = Board(days_total=last - first + 1)
     lock = threading.Lock()
     codec = Codec(open_schema_ids(settings.schema_registry_url))
-    outputs = Outputs(
-        client_config(settings), OUTPUT_TOPICS, settings.partitions, codec, board, lock
-    )
+
+    def read(event: Event) -> None:
+        with lock:
+            board.read(event, time.monotonic())
+
+    def begin(day: Day) -> None:
+        with lock:
+            board.day = day
+            board.days_done += 1
+
+    def send(event: Event) -> None:
+        with lock:
+            board.events_sent += 1
+            if isinstance(event, OrderPlaced):
+                board.asked(event.order_id, time.monotonic())
+
+    outputs = Outputs(client_config(settings), OUTPUT_TOPICS, settings.partitions, codec, read)
     replay = Replay(
-        Producer(producer_config(settings)), codec, settings.partitions, outputs, board, lock
-    )
+        Producer(producer_config(settings)), codec, "demo", settings.partitions, outputs,
+        day_begins=begin, is_sent=send,
+    )  # fmt: skip
     seconds_per_day = 1 / days_per_second if days_per_second else 0.0
     done = threading.Event()
     shown = threading.Thread(

@@ -1,4 +1,4 @@
-"""Wrong use of `import`, `check` and `tail` is told before any broker is asked."""
+"""Wrong use of `import`, `replay`, `check` and `tail` is told before any broker is asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from agents.cli.check import check
 from agents.cli.import_ import import_
+from agents.cli.replay import replay
 from agents.cli.tail import tail
 from streams.errors import ConfigurationError
 
@@ -44,3 +45,9 @@ def test_what_cannot_be_checked(options: dict[str, Any], told: str) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere\.jsonl: "):
         import_(tmp_path / "nowhere.jsonl")
+
+
+def test_a_history_of_which_nothing_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text("no json\n")
+    with pytest.raises(ConfigurationError, match="there is no event to send"):
+        replay(tmp_path / "history.jsonl")

@@ -1,4 +1,4 @@
-"""`import`, `check` and `tail` with a real broker and a worker."""
+"""`import`, `replay`, `check` and `tail` with a real broker and a worker."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,19 @@ no json
 {"type": "InvoiceIssued", "event_id": "e-4", "occurred_at": "2026-03-03T09:30:00Z", \
 "customer_id": "C-1", "invoice_id": "I-1", "amount": "300.00", "currency": "EUR", \
 "issued_on": "2026-03-03", "due_on": "2142-04-02"}
+"""
+
+_HISTORY = """\
+{"type": "OrderCancelled", "event_id": "r-5", "occurred_at": "2026-02-04T09:00:00Z", \
+"customer_id": "R-1", "order_id": "O-1"}
+{"type": "CustomerUpserted", "event_id": "r-1", "occurred_at": "2026-02-01T09:00:00Z", \
+"customer_id": "R-1", "currency": "EUR", "credit_limit": "1000.00"}
+{"type": "BusinessDayStarted", "event_id": "r-2", "occurred_at": "2026-02-01T00:00:00Z", \
+"date": "2026-02-01"}
+{"type": "OrderPlaced", "event_id": "r-4", "occurred_at": "2026-02-02T09:30:00Z", \
+"customer_id": "R-1", "order_id": "O-2", "amount": "300.00", "currency": "EUR"}
+{"type": "OrderPlaced", "event_id": "r-3", "occurred_at": "2026-02-01T09:30:00Z", \
+"customer_id": "R-1", "order_id": "O-1", "amount": "800.00", "currency": "EUR"}
 """
 
 
@@ -57,8 +71,9 @@ class Desk:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.fixture
-def desk(tmp_path: Path, cache_dir: Path) -> Iterator[Desk]:
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterator[Desk]:
+    tmp_path = tmp_path_factory.mktemp("desk")
     with EmbeddedKafka(tmp_path / "kafka", cache=cache_dir) as kafka:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("HEADROOM_")}
         environment |= {
@@ -74,6 +89,23 @@ def desk(tmp_path: Path, cache_dir: Path) -> Iterator[Desk]:
         worker.wait_until_ready()
         yield Desk(environment, worker)
         worker.kill()
+
+
+def test_a_history_is_sent_in_the_order_in_which_it_happened(desk: Desk) -> None:
+    played = desk.headroom("replay", "-", text=_HISTORY)
+    assert played.returncode == 0, played.stderr
+    assert played.stderr == "4 events of 3 days are in the journal\n"
+    days = desk.tail("credit.journal.v1", "--type", "BusinessDayStarted")
+    assert sorted({one["date"] for one in days}) == [f"2026-02-0{n}" for n in range(1, 5)]
+    deadline = time.monotonic() + _SECONDS
+    while len(decided := desk.tail("credit.order-decisions.v1", "--where", "customer_id=R-1")) < 4:
+        assert time.monotonic() < deadline
+    assert [(one["order_id"], one["decision"], one["occurred_at"][:10]) for one in decided] == [
+        ("O-1", "approved", "2026-02-01"),
+        ("O-2", "held", "2026-02-02"),
+        ("O-1", "cancelled", "2026-02-04"),
+        ("O-2", "released", "2026-02-04"),
+    ]
 
 
 def test_from_a_file_of_events_to_decisions_on_the_terminal(desk: Desk) -> None:
@@ -100,15 +132,17 @@ def test_from_a_file_of_events_to_decisions_on_the_terminal(desk: Desk) -> None:
     assert second.stdout.startswith("O-8: held\n  because  credit_limit_exceeded\n")
     assert "headroom explain O-8" in second.stdout
 
-    decided = desk.tail("credit.order-decisions.v1", "--where", "decision=held", "--places")
+    decided = desk.tail("credit.order-decisions.v1", "--where", "order_id=O-8", "--places")
+    assert [one["decision"] for one in decided] == ["held"]
     assert [one["order_id"] for one in decided] == ["O-8"]
     assert decided[0]["topic"] == "credit.order-decisions.v1"
     assert {"partition", "offset", "recorded_at"} <= decided[0].keys()
     by_reason = desk.tail(
-        "all", "--type", "OrderDecision", "--where", "reasons=credit_limit_exceeded"
-    )
+        "all", "--type", "OrderDecision", "--where", "reasons=credit_limit_exceeded",
+        "--where", "customer_id=C-1",
+    )  # fmt: skip
     assert [one["order_id"] for one in by_reason] == ["O-8"]
-    customers = desk.tail("credit.customers.v1", "credit.invoices.v1")
+    customers = desk.tail("credit.customers.v1", "credit.invoices.v1", "--where", "customer_id=C-1")
     assert sorted(one["type"] for one in customers) == ["CustomerUpserted", "InvoiceIssued"]
 
     refused_amount = desk.headroom("check", "--", "C-1", "-1.00", "EUR")

@@ -1,4 +1,4 @@
-"""Sends the history to the input topics, day by day, at a chosen pace.
+"""Sends a history to the input topics, day by day, at a chosen pace.
 
 Topics are not ordered against each other, so at full speed a payment of March could reach the
 journal before an order of January. Therefore the replay waits, whenever it goes on to another topic
@@ -16,11 +16,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
-from agents.demo.board import Board
 from agents.simulate import business_day
-from schemas.catalogue import JOURNAL, topic_of
+from schemas.catalogue import JOURNAL, key_of, topic_of
 from schemas.dates import MICROSECONDS_PER_DAY
-from schemas.events import Day, Event, OrderPlaced
+from schemas.events import Day, Event
 from streams.cloud_events import ORIGIN, headers_of
 from streams.codec import Codec
 from streams.errors import HeadroomError
@@ -37,7 +36,18 @@ class PipelineStoppedError(HeadroomError):
 
 
 class Outputs:
-    """Reads the journal and what goes out, from the beginning, in a thread, onto the board."""
+    """Reads the journal, and what goes out, in a thread: what comes from now on.
+
+    Args:
+        config: of the client.
+        topics: of what goes out; may be none.
+        partitions: of each of them.
+        codec: decodes what goes out.
+        take: is given it, in the thread.
+
+    Raises:
+        KafkaException: the brokers do not say where the logs end.
+    """
 
     def __init__(
         self,
@@ -45,33 +55,43 @@ class Outputs:
         topics: Sequence[str],
         partitions: int,
         codec: Codec,
-        board: Board,
-        lock: threading.Lock,
+        take: Callable[[Event], None],
     ) -> None:
         self._consumer = Consumer(
             {
                 **config,
-                "group.id": "headroom-demo",
+                "group.id": "headroom-replay",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 5,
             }
         )
-        self._consumer.assign(
-            [TopicPartition(topic, n, 0) for topic in (JOURNAL, *topics) for n in range(partitions)]
-        )
+        try:
+            self._consumer.assign(
+                [
+                    self._end_of(TopicPartition(topic, n))
+                    for topic in (JOURNAL, *topics)
+                    for n in range(partitions)
+                ]
+            )
+        except BaseException:
+            self._consumer.close()
+            raise
         self._codec = codec
-        self._board = board
-        self._lock = lock
+        self._hand_on = take
         self._journaled = 0
         self._more = threading.Condition()
         self._closed = False
         self._draining = threading.Event()
         self._drained = threading.Event()
         self._failure: str | None = None
-        self._thread = threading.Thread(target=self._read, name="demo-outputs", daemon=True)
+        self._thread = threading.Thread(target=self._read, name="replay-outputs", daemon=True)
         self._thread.start()
+
+    def _end_of(self, place: TopicPartition) -> TopicPartition:
+        end = log_bounds(self._consumer, place, _REQUEST_SECONDS)[1]
+        return TopicPartition(place.topic, place.partition, end)
 
     def wait_for_journal(self, count: int) -> None:
         """Until `count` input events stand in the journal.
@@ -87,7 +107,8 @@ class Outputs:
                 raise PipelineStoppedError(self._failure)
             if self._journaled < count:
                 raise PipelineStoppedError(
-                    f"{count - self._journaled} events that were sent do not reach the journal"
+                    f"{count - self._journaled} events that were sent do not reach the journal:"
+                    " does a worker run with intake, and are there dead letters?"
                 )
 
     def drain(self) -> None:
@@ -133,36 +154,51 @@ class Outputs:
                     self._journaled += 1
                     self._more.notify_all()
             return
-        event = self._codec.decode(message.value())
-        with self._lock:
-            self._board.read(event, time.monotonic())
+        self._hand_on(self._codec.decode(message.value()))
 
 
 class Replay:
-    """Sends events in the order of their days."""
+    """Sends events in the order of their days.
+
+    Args:
+        producer, codec: with which they are sent.
+        source: who sends them, in their headers.
+        partitions: of the journal.
+        outputs: sees them arrive there.
+        day_begins: is told of each day before it is sent.
+        is_sent: is told of each event before it is.
+    """
 
     def __init__(
         self,
         producer: Producer,
         codec: Codec,
+        source: str,
         partitions: int,
         outputs: Outputs,
-        board: Board,
-        lock: threading.Lock,
+        *,
+        day_begins: Callable[[Day], None],
+        is_sent: Callable[[Event], None],
     ) -> None:
         self._producer = producer
         self._codec = codec
         self._partitions = partitions
         self._outputs = outputs
-        self._board = board
-        self._lock = lock
-        self._headers = headers_of("demo")
+        self._day_begins = day_begins
+        self._is_sent = is_sent
+        self._headers = headers_of(source)
+        self._sent = 0
         self._failure: str | None = None
 
     def run(
         self, events: Iterable[Event], seconds_per_day: float, give_up: Callable[[], None]
     ) -> None:
-        """Send everything; a day takes at least `seconds_per_day`, and `give_up` is asked after it.
+        """Send everything, also the days on which nothing happened between the first and the last.
+
+        Args:
+            events: in the order of their days.
+            seconds_per_day: that a day takes at least.
+            give_up: asked after each day; raises what is to end it.
 
         Raises:
             PipelineStoppedError: what was sent does not come out.
@@ -185,21 +221,16 @@ class Replay:
         for partition in range(self._partitions):
             self._produce(JOURNAL, None, event, partition)
         self._flush()
-        with self._lock:
-            self._board.day = day
-            self._board.days_done += 1
+        self._day_begins(day)
 
     def _send_day(self, events: Sequence[Event]) -> None:
         for topic, run in groupby(events, key=lambda event: topic_of(type(event).__name__)):
             for event in run:
-                customer_id: str = getattr(event, "customer_id", "")
-                with self._lock:
-                    self._board.events_sent += 1
-                    if isinstance(event, OrderPlaced):
-                        self._board.asked(event.order_id, time.monotonic())
-                self._produce(topic, customer_id.encode(), event, -1)
+                self._sent += 1
+                self._is_sent(event)
+                self._produce(topic, key_of(event).encode(), event, -1)
             self._flush()
-            self._outputs.wait_for_journal(self._board.events_sent)
+            self._outputs.wait_for_journal(self._sent)
 
     def _produce(self, topic: str, key: bytes | None, event: Event, partition: int) -> None:
         self._producer.produce(
