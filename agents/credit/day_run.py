@@ -129,7 +129,8 @@ def _finish(ledger: Ledger, policies: PolicyBook, effects: list[Effect]) -> None
     if run is None:
         return
     for key in list(_waiting(ledger, run)):
-        _follow(ledger, key, run, policies, effects)
+        if ledger.get(key) is not None:  # else its account has had its turn, by another entry
+            _follow(ledger, key, run, policies, effects)
 
 
 def _entries(ledger: Ledger, account_id: str, run: state.DayRun) -> list[str]:

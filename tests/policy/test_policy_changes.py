@@ -22,6 +22,10 @@ from agents.core.policy_changes import (
     reused_names,
     settings,
 )
+from agents.dunning.book import DunningBook
+from agents.law_files import load_laws
+from agents.procedure_files import load_procedures
+from agents.working_days import known_holidays
 from schemas.dates import parse_day
 from schemas.events import Day
 
@@ -218,3 +222,12 @@ def test_every_day_is_in_one_span_which_says_what_changes_on_it(
 def _holds_on(span: Span, day: Day) -> bool:
     begun = span.valid_from is None or span.valid_from <= day
     return begun and (span.valid_until is None or day <= span.valid_until)
+
+
+def test_a_book_keeps_by_what_is_dunned_when_another_policy_takes_over() -> None:
+    dunning = DunningBook(load_procedures(None), load_laws(None), known_holidays)
+    book = policy("").with_dunning(dunning)
+    assert book.dunning is dunning
+    after = book.followed_by(policy(""), parse_day("2026-03-01"))
+    assert after.dunning is dunning
+    assert after.with_dunning(None).dunning is None
