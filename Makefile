@@ -20,7 +20,7 @@ SHARED_OUT := -n 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint types walls schemas test test-fast test-long simulation check mutants demo bench dashboards \
+.PHONY: help setup format lint types walls schemas test tests test-fast test-long simulation check mutants demo bench dashboards \
 	dashboards-preview lock clean
 
 help: ## This list
@@ -53,7 +53,10 @@ walls: setup ## Which package may import which
 schemas: setup ## Schemas against the released ones, ids and generated documents against the sources
 	$(BIN)/headroom schemas check
 
-test: lint types walls schemas ## All of it, as CI does: pure tests, then those with real parts
+test: lint walls schemas ## All of it, as CI does; types are checked beside the tests, which mostly wait
+	@$(MAKE) --no-print-directory -j2 types tests
+
+tests: setup ## All tests alone, pure ones and those with real parts
 	$(BIN)/pytest $(SHARED_OUT)
 
 test-fast: setup ## Only the pure tests: no broker, no engine, seconds
