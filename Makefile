@@ -20,7 +20,7 @@ SHARED_OUT := -n 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint types walls schemas test tests test-fast test-long simulation check mutants demo bench dashboards \
+.PHONY: help setup format lint types walls schemas test tests test-fast test-long simulation check mutants demo bench dashboards docs \
 	dashboards-preview lock clean
 
 help: ## This list
@@ -94,10 +94,17 @@ dashboards: setup ## Grafana's dashboards from their sources in deploy/grafana
 dashboards-preview: setup ## Pictures of them, with what a real run gives (ARGS="--seconds 30 --out DIRECTORY")
 	PYTHONPATH=.:tests $(BIN)/python -m deploy.preview $(ARGS)
 
+docs: setup ## Generated documents from their sources, and site/topics.html of the topics (needs node and npm)
+	$(BIN)/headroom schemas docs
+	@command -v npm >/dev/null || { echo "make docs: site/topics.html needs node and npm, and there is no npm here"; exit 1; }
+	cd docs/asyncapi && npm ci --ignore-scripts && node check.mjs ../../schemas/asyncapi.json
+	@mkdir -p site
+	cd docs/asyncapi && node page.mjs ../../schemas/asyncapi.json ../../site/topics.html
+
 lock: setup ## Resolve the dependencies anew: requirements.lock and the embedded parts' locks
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev pyproject.toml \
 		--generate-hashes --no-emit-index-url -o requirements.lock
 	$(BIN)/python -m streams.embedded.maven lock
 
 clean: ## Remove what was made here; downloads in the user's cache stay
-	rm -rf $(VENV) $(MUTANTS) mutants .headroom .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MUTANTS) mutants site docs/asyncapi/node_modules docs/examples/typescript/node_modules .headroom .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 import schemas
-from schemas import catalogue, compatibility, records
+from schemas import asyncapi, catalogue, compatibility, golden, records
 from streams.errors import HeadroomError
+from streams.settings import Settings
 
 app = typer.Typer(
     help="Check the schemas against the released ones, give new ones ids, write the docs.",
@@ -59,10 +60,25 @@ def lock(
 
 @app.command()
 def docs(
-    to: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/topics.md"),
+    to: Annotated[Path, typer.Option(help="The source tree.", metavar="DIRECTORY")] = Path(),
 ) -> None:
-    """Write the documentation of topics and events from the catalogue and the schemas."""
-    if not to.parent.is_dir():
-        raise SchemasError(f"there is no directory {to.parent}; run this in the source tree")
-    to.write_text(catalogue.documentation(), encoding="utf-8")
-    typer.echo(f"wrote {to}", err=True)
+    """Write what is made of the catalogue and the schemas: docs/topics.md, schemas/asyncapi.json,
+    and the golden bytes in schemas/golden/.
+    """
+    golden_place = to / "schemas" / "golden"
+    if not (golden_place.is_dir() and (to / "docs").is_dir()):
+        raise SchemasError(f"{to.resolve()} is not the source tree; run this there")
+    written = golden.documents()
+    for path in golden_place.glob("*.json"):
+        if path.name not in written:
+            path.unlink()  # of a type that is no more
+    for name, text in written.items():
+        (golden_place / name).write_text(text, encoding="utf-8")
+    (to / "docs" / "topics.md").write_text(catalogue.documentation(), encoding="utf-8")
+    (to / "schemas" / "asyncapi.json").write_text(asyncapi_text(), encoding="utf-8")
+    typer.echo(f"wrote docs/topics.md, schemas/asyncapi.json, {len(written)} golden files", err=True)
+
+
+def asyncapi_text() -> str:
+    """`schemas/asyncapi.json`, with as many partitions as a topic gets where no setting says."""
+    return asyncapi.text(Settings.model_fields["partitions"].default)

@@ -1,6 +1,6 @@
 """Files from Maven repositories, named by coordinate and held to a hash.
 
-A lock file beside this module says, per part (`kafka`, `jmx`, `apicurio`), which files it is made
+A lock file beside this module says, per part (`kafka`, `jmx`, ...), which files it is made
 of and what their SHA-256 is. Fetching follows the lock and nothing else, so no dependency is
 resolved on a user's machine and a repository cannot slip in another file.
 `python -m streams.embedded.maven lock` resolves the roots anew and rewrites the locks.
@@ -41,6 +41,14 @@ ROOTS: dict[str, tuple[str, ...]] = {
     # Tells Prometheus what the broker's JVM knows; only where somebody asks for it.
     "jmx": ("io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1:jar:",),
     "apicurio": ("io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all",),
+    # Not the product's: what docs/examples/java needs, and a compiler that any Java runs, for the
+    # tests that run it where there is no JDK.
+    "subscriber": (
+        "org.apache.avro:avro:1.12.2:jar:",
+        "org.apache.kafka:kafka-clients:4.4.0:jar:",
+        "org.slf4j:slf4j-simple:2.0.18:jar:",
+        "org.eclipse.jdt:ecj:3.44.0:jar:",
+    ),
 }
 """What each part is locked from, as `group:artifact:version:packaging:classifier`."""
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agents.cli import schemas as command
-from schemas import catalogue, records
+from schemas import catalogue, golden, records
 
 _RUN = CliRunner()
 
@@ -52,12 +52,20 @@ def test_lock_adds_ids_for_new_schemas_and_keeps_their_text(
 
 
 def test_docs_are_written_where_asked(tmp_path: Path) -> None:
-    target = tmp_path / "topics.md"
-    assert _RUN.invoke(command.app, ["docs", "--to", str(target)]).exit_code == 0
-    assert target.read_text(encoding="utf-8") == catalogue.documentation()
+    place = tmp_path / "schemas" / "golden"
+    place.mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
+    (place / "NoMore.json").touch()
+    assert _RUN.invoke(command.app, ["docs", "--to", str(tmp_path)]).exit_code == 0
+    topics = tmp_path / "docs" / "topics.md"
+    assert topics.read_text(encoding="utf-8") == catalogue.documentation()
+    document = tmp_path / "schemas" / "asyncapi.json"
+    assert document.read_text(encoding="utf-8") == command.asyncapi_text()
+    found = {path.name: path.read_text(encoding="utf-8") for path in place.iterdir()}
+    assert found == golden.documents()
 
 
 def test_docs_outside_the_source_tree_say_so(tmp_path: Path) -> None:
-    done = _RUN.invoke(command.app, ["docs", "--to", str(tmp_path / "nowhere" / "topics.md")])
+    done = _RUN.invoke(command.app, ["docs", "--to", str(tmp_path)])
     assert isinstance(done.exception, command.SchemasError)
     assert "source tree" in str(done.exception)

@@ -1,0 +1,215 @@
+"""A subscriber to copy: it ships or waits as credit control decides, and knows who is blocked.
+
+    python subscriber.py localhost:9092 GROUP SCHEMAS STATE      until Ctrl-C
+    python subscriber.py golden SCHEMAS                          tests the decoder on the golden bytes
+
+GROUP is your consumer group: it stays the same, for the brokers keep by it how far you are.
+SCHEMAS is Headroom's directory `schemas/` (ids.lock.json and released/); STATE is a directory of
+your own, which has to outlive the process. docs/subscribe.md says why things are as they are.
+"""
+
+import json
+import signal
+import sqlite3
+import sys
+from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import fastavro
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+DECISIONS = "credit.order-decisions.v1"
+ALERTS = "credit.limit-alerts.v1"
+EXPOSURES = "credit.exposures.v1"
+
+
+class Events:
+    """Bytes into records: Avro behind 0x00 and four bytes of schema id.
+
+    Read with the schema that they were written with (the id says which) and with the newest that
+    this program knows: fields that are newer are skipped, fields that were not there yet get their
+    defaults.
+    """
+
+    def __init__(self, schemas: Path) -> None:
+        rows = json.loads((schemas / "ids.lock.json").read_text())["schemas"]
+        self._writers: dict[int, Any] = {}
+        self._newest: dict[str, Any] = {}
+        for row in sorted(rows, key=lambda each: int(each["version"])):
+            file = schemas / "released" / f"{row['record']}-{row['version']}.avsc"
+            schema = fastavro.parse_schema(json.loads(file.read_text()))
+            self._writers[row["id"]] = schema
+            self._newest[schema["name"]] = schema
+
+    def read(self, value: bytes) -> dict[str, Any]:
+        """The record in a message's value."""
+        magic, schema_id = value[0], int.from_bytes(value[1:5], "big")
+        writer = self._writers.get(schema_id)
+        if magic != 0 or writer is None:
+            # A newer release writes. Passing it over would lose a decision: stop, bring the newer
+            # schemas, start again. With a schema registry, ask it for the id here.
+            raise SystemExit(f"schema id {schema_id} is unknown: bring SCHEMAS up to date")
+        reader = self._newest[writer["name"]]
+        record = fastavro.schemaless_reader(BytesIO(value[5:]), writer, reader)
+        assert isinstance(record, dict)
+        return record
+
+
+class Book:
+    """What this program has done, by event id. Id and deed are written in one transaction, so an
+    event that comes again, after whichever crash, finds that it was done.
+    """
+
+    def __init__(self, state: Path) -> None:
+        state.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(state / "book.sqlite", isolation_level=None)
+        self._db.execute("CREATE TABLE IF NOT EXISTS done (event_id TEXT PRIMARY KEY, deed TEXT)")
+
+    def do(self, event_id: str, deed: str) -> None:
+        """Do it, unless it is done."""
+        if self._db.execute("SELECT 1 FROM done WHERE event_id = ?", (event_id,)).fetchone():
+            return
+        # Your own tables change here, inside BEGIN and COMMIT with this line.
+        self._db.execute("INSERT INTO done VALUES (?, ?)", (event_id, deed))
+        say(deed)
+
+
+class BlockList:
+    """Who has no headroom left or an order on hold: the newest figures of every customer, from the
+    compacted topic, read from its start each time that the program starts.
+    """
+
+    def __init__(self, settings: dict[str, Any], events: Events) -> None:
+        self._events = events
+        self._blocked: set[str] = set()
+        # It joins no group: every instance reads all partitions, and keeps no place in them.
+        self._consumer = Consumer(settings)
+        facts = self._consumer.list_topics(EXPOSURES, timeout=30).topics[EXPOSURES]
+        places = [TopicPartition(EXPOSURES, number, 0) for number in facts.partitions]
+        self._consumer.assign(places)
+        behind = {place.partition for place in places}
+        while behind:
+            message = self._consumer.poll(1.0)
+            if message is not None and is_end(message):
+                behind.discard(partition_of(message))
+            elif message is not None:
+                self._apply(message)
+        say(f"block list: {' '.join(sorted(self._blocked)) or 'nobody'}")
+
+    def follow(self) -> None:
+        """What has changed since."""
+        while (message := self._consumer.poll(0)) is not None:
+            if not is_end(message):
+                customer, was_blocked, is_blocked = self._apply(message)
+                if is_blocked != was_blocked:
+                    say(f"{'blocked' if is_blocked else 'unblocked'} {customer}")
+
+    def _apply(self, message: Message) -> tuple[str, bool, bool]:
+        key, value = message.key(), message.value()
+        customer = (key or b"").decode()
+        was_blocked = customer in self._blocked
+        is_blocked = False
+        if value is not None:  # None would say that the key is gone
+            figures = self._events.read(value)
+            headroom = figures["headroom"]  # minor units of its currency; None: no limit
+            is_blocked = (headroom is not None and headroom <= 0) or figures["held_orders"] > 0
+        (self._blocked.add if is_blocked else self._blocked.discard)(customer)
+        return customer, was_blocked, is_blocked
+
+
+def deed_of(event: dict[str, Any], topic: str | None) -> str:
+    """What an event makes this program do. Yours will ship, print, write mails."""
+    if topic == ALERTS:
+        return f"alert {event['customer_id']}: {event['threshold']} {event['direction']}"
+    order = event["order_id"]
+    match event["decision"]:
+        case "approved" | "released":
+            return f"ship {order}"
+        case "held":
+            return f"wait {order}: {', '.join(event['reasons'])}"
+        case "cancelled":
+            return f"forget {order}"
+        case other:  # a value of a newer release
+            return f"ask somebody about {order}: {other}"
+
+
+def run(brokers: str, group: str, schemas: Path, state: Path) -> None:
+    events, book = Events(schemas), Book(state)
+    settings: dict[str, Any] = {
+        "bootstrap.servers": brokers,  # with security.protocol, sasl.* as your cluster wants them
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": True,
+    }
+    block_list = BlockList(settings, events)
+    consumer = Consumer(settings)
+    consumer.subscribe([DECISIONS, ALERTS])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        while True:
+            block_list.follow()
+            messages = [one for one in consumer.consume(500, timeout=0.2) if not is_end(one)]
+            for message in messages:
+                value = message.value()
+                assert value is not None  # these topics have no empty values
+                event = events.read(value)
+                # The same id is in the header ce_id, for those who would not decode.
+                book.do(event["event_id"], deed_of(event, message.topic()))
+            if messages:
+                # Behind the deeds. Who dies in between hears of them again, and drops them.
+                consumer.commit(asynchronous=False)
+    finally:
+        consumer.close()
+
+
+def is_end(message: Message) -> bool:
+    """Whether it only says that a partition has no more for now."""
+    error = message.error()
+    if error is None:
+        return False
+    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
+        return True
+    raise KafkaException(error)
+
+
+def partition_of(message: Message) -> int:
+    number = message.partition()
+    assert number is not None
+    return number
+
+
+def golden(schemas: Path) -> None:
+    """A test for your decoder: every golden value gives the record that stands beside it."""
+    events, count = Events(schemas), 0
+    for file in sorted((schemas / "golden").glob("*.json")):
+        for example in json.loads(file.read_text())["examples"]:
+            found = events.read(bytes.fromhex(example["value_hex"]))
+            if json.loads(json.dumps(found, default=plain)) != example["record"]:
+                raise SystemExit(f"{file.name}, version {example['version']}: found {found}")
+            count += 1
+    say(f"{count} golden values are read as they should be")
+
+
+def plain(value: datetime | date) -> int:
+    """What fastavro makes times and days of, as Avro's own microseconds and days."""
+    if isinstance(value, datetime):
+        return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (value - date(1970, 1, 1)).days
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3 and sys.argv[1] == "golden":
+        golden(Path(sys.argv[2]))
+    elif len(sys.argv) == 5:
+        run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+    else:
+        raise SystemExit(__doc__)
