@@ -6,10 +6,13 @@ run of pure tests starts nothing.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,6 +87,50 @@ def prometheus_tools() -> Path:
     """The directory that has `prometheus`, `promtool` and `amtool`."""
     _of_debian("amtool", "prometheus-alertmanager")
     return _of_debian("promtool", "prometheus").parent
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """The machine's Node, which has its npm beside it; else Debian's."""
+    _of_debian("npm", "npm")
+    return _of_debian("node", "nodejs")
+
+
+@pytest.fixture(scope="session")
+def with_packages(node: Path, cache_dir: Path) -> Callable[[Path, Path], Path]:
+    """A function that copies a Node project to another directory, with the packages that its lock
+    file names. Those are fetched once for each content of the file.
+    """
+
+    def lay(project: Path, to: Path) -> Path:
+        lock = (project / "package-lock.json").read_bytes()
+        packages = cache_dir / "node" / hashlib.sha256(lock).hexdigest()[:16]
+        if not packages.is_dir():
+            _fetch_packages(project, packages)
+        to.mkdir()
+        for file in project.iterdir():
+            if file.is_file():
+                shutil.copy(file, to)
+        (to / "node_modules").symlink_to(packages / "node_modules")
+        return to
+
+    return lay
+
+
+def _fetch_packages(project: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="incoming-", dir=place.parent) as incoming:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(project / name, incoming)
+        # None of them needs its install scripts, which would fetch more from elsewhere.
+        fetched = subprocess.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=incoming, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert fetched.returncode == 0, fetched.stderr
+        with suppress(OSError):  # another process was faster
+            Path(incoming).rename(place)
+            Path(incoming).mkdir()  # which is taken away now
 
 
 def _of_debian(command: str, package: str) -> Path:
