@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MUTANTS := .venv-mutants
-SOURCES := streams agents schemas benchmarks deploy tests
+SOURCES := streams agents schemas benchmarks deploy docs/examples/python tests
 # A uv that is on the PATH, else the one that `setup` puts into .venv.
 UV = $$(command -v uv || echo $(BIN)/uv)
 

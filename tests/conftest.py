@@ -106,7 +106,7 @@ def with_packages(node: Path, cache_dir: Path) -> Callable[[Path, Path], Path]:
         lock = (project / "package-lock.json").read_bytes()
         packages = cache_dir / "node" / hashlib.sha256(lock).hexdigest()[:16]
         if not packages.is_dir():
-            _fetch_packages(project, packages)
+            _fetch_packages(node.with_name("npm"), project, packages)
         to.mkdir()
         for file in project.iterdir():
             if file.is_file():
@@ -117,14 +117,14 @@ def with_packages(node: Path, cache_dir: Path) -> Callable[[Path, Path], Path]:
     return lay
 
 
-def _fetch_packages(project: Path, place: Path) -> None:
+def _fetch_packages(npm: Path, project: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="incoming-", dir=place.parent) as incoming:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(project / name, incoming)
         # None of them needs its install scripts, which would fetch more from elsewhere.
         fetched = subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
             cwd=incoming, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert fetched.returncode == 0, fetched.stderr

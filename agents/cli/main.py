@@ -35,6 +35,7 @@ VERBS = {
     "down": "Stop what `headroom up` started in another terminal.",
     "worker": "Run agents: intake, credit, sink, notify, or some of them.",
     "gateway": "Serve order checks, what people do, and feeds over HTTP.",
+    "order-system": "Play an order system: place orders, ship or wait as is decided.",
     "portal": "Serve the pages that letters link to: pay, contest, promise.",
     "topics": "Create the topics of the catalogue, or compare them with the broker's.",
     "schemas": "Check the schemas against the released ones; register them.",
@@ -47,8 +48,9 @@ VERBS = {
 
 
 def _verb(name: str, line: str) -> Verb:
-    # Python keeps some words for itself.
-    return Verb(line, f"{name}_", f"{name}_") if iskeyword(name) else Verb(line, name)
+    # Python keeps some words for itself, and no name of its has a hyphen.
+    word = f"{name}_" if iskeyword(name) else name.replace("-", "_")
+    return Verb(line, word, word)
 
 
 app = group(

@@ -76,7 +76,9 @@ def docs(
         (golden_place / name).write_text(text, encoding="utf-8")
     (to / "docs" / "topics.md").write_text(catalogue.documentation(), encoding="utf-8")
     (to / "schemas" / "asyncapi.json").write_text(asyncapi_text(), encoding="utf-8")
-    typer.echo(f"wrote docs/topics.md, schemas/asyncapi.json, {len(written)} golden files", err=True)
+    typer.echo(
+        f"wrote docs/topics.md, schemas/asyncapi.json, {len(written)} golden files", err=True
+    )
 
 
 def asyncapi_text() -> str:

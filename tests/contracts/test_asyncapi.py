@@ -93,9 +93,7 @@ def test_the_official_parser_takes_it_and_a_browser_shows_it(
     assert "error: " not in taken.stderr
     counts = [len(document[part]) for part in ("channels", "operations")]
     messages = len(document["components"]["messages"])
-    assert taken.stdout == (
-        f"{counts[0]} channels, {messages} messages, {counts[1]} operations\n"
-    )
+    assert taken.stdout == (f"{counts[0]} channels, {messages} messages, {counts[1]} operations\n")
 
     document = json.loads(_FILE.read_bytes())
     document["channels"]["credit.orders.v1"]["bindings"]["kafka"]["partitions"] = "four"
