@@ -50,7 +50,7 @@ def order_system(
     give up what waits too long. What is shipped is invoiced and paid after a while.
 
     Its customers are its own, new ones each time. What happens is told on stderr, line by line; the
-    summary goes to stdout. Exit status 1 when an order got no decision.
+    summary goes to stdout. Ctrl-C ends it early. Exit status 1 when an order got no decision.
     """
     try:
         money = parse_amount(amount, currency), parse_amount(limit, currency)

@@ -18,7 +18,7 @@ from urllib3.util import Retry
 from schemas.catalogue import key_of, topic_of
 from schemas.currencies import Currencies
 from schemas.events import Event, OrderDecision, OrderPlaced
-from schemas.json_lines import parse_payload, to_payload
+from schemas.json_lines import json_object, parse_payload, to_payload
 from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.errors import ConfigurationError, HeadroomError, InvalidMessage
@@ -29,6 +29,7 @@ from streams.settings import Settings
 _DECISIONS = topic_of("OrderDecision")
 _LISTEN_SECONDS = 0.1
 _PATIENCE_SECONDS = 30.0
+_AGAIN_SECONDS = 0.5
 _AT_ONCE = 32
 _COME_BACK = frozenset({429, 503})
 """Answers that say: ask again."""
@@ -171,15 +172,14 @@ class HttpDoor:
             answer = self._http.request(
                 "POST", f"{self._url}/v1/orders/check", json=body, headers=headers
             )
-        except urllib3.exceptions.HTTPError as error:
+            if answer.status in _COME_BACK:
+                return  # no answer; what is decided may still come over the feed
+            self._news.put(self._decision(answer.status, answer.data))
+        except (urllib3.exceptions.HTTPError, ValueError) as error:
             self._news.put(AskingError(f"{self._url}: {error}"))
-            return
-        if answer.status in _COME_BACK:
-            return  # no answer; what is decided may still come over the feed
-        self._news.put(self._decision(answer.status, answer.data))
 
     def _decision(self, status: int, body: bytes) -> News:
-        payload = json.loads(body)
+        payload = json_object(body.decode())
         event = parse_payload(payload, Currencies()) if status == 200 else None  # noqa: PLR2004
         if isinstance(event, OrderDecision):
             return event
@@ -193,13 +193,19 @@ class HttpDoor:
         while not self._stopping.is_set():
             try:
                 self._follow()
-            except (urllib3.exceptions.HTTPError, OSError):
-                self._stopping.wait(0.5)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                if self._open.is_set():
+                    self._stopping.wait(_AGAIN_SECONDS)
+                else:
+                    self._give_up(AskingError(f"{self._url}: {error}"))
             except HeadroomError as error:
-                self._fault = error
-                self._news.put(error)
-                self._open.set()
-                return
+                self._give_up(error)
+
+    def _give_up(self, fault: HeadroomError) -> None:
+        self._fault = fault
+        self._news.put(fault)
+        self._stopping.set()
+        self._open.set()
 
     def _follow(self) -> None:
         left_off = {} if self._cursor is None else {"Last-Event-ID": self._cursor}
@@ -210,8 +216,12 @@ class HttpDoor:
         )  # fmt: skip
         self._stream = stream
         try:
+            if self._stopping.is_set():
+                return
             if stream.status in {401, 403}:
                 raise ConfigurationError(f"{self._url} answers {stream.status}: is the key right?")
+            if stream.status in _COME_BACK:
+                raise urllib3.exceptions.HTTPError(f"its feed answers {stream.status}")
             if stream.status != 200:  # noqa: PLR2004
                 raise AskingError(f"{self._url}/v1/decisions answers {stream.status}")
             for cursor, payload in _server_sent(self._opening(stream.stream(None))):

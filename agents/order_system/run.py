@@ -68,7 +68,7 @@ def play(
     settings: Settings, codec: Codec, plan: Plan, business: Business,
     gateway: tuple[str, str | None] | None, say: Callable[[str], None],
 ) -> Summary:  # fmt: skip
-    """Play the whole plan, until every order is shipped or given up.
+    """Play the whole plan, until every order is shipped or given up, or Ctrl-C.
 
     Args:
         settings: name the brokers.
@@ -91,6 +91,8 @@ def play(
     office = _Office(plan, business, door, facts, news, say)
     try:
         office.work()
+    except KeyboardInterrupt:
+        say("stopped; what is under way stays as it is")
     finally:
         door.close()
     facts.close()
