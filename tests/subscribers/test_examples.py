@@ -1,46 +1,15 @@
-"""What a stranger copies from docs/examples decodes every golden value, whatever it is made of."""
+"""What docs/examples and docs/asyncapi are made of; test_examples_connected.py runs the former."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import tomllib
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from subscribers.examples import EXAMPLES, LANGUAGES, ROOT, SCHEMAS, Command
+from subscribers.examples import EXAMPLES, ROOT
 
-from schemas import records
 from streams.embedded.maven import ROOTS
-
-
-def _golden(command: Command, schemas: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*command, "golden", schemas], capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_the_golden_values_are_read_and_a_wrong_one_is_noticed(
-    command_of: Callable[[str], Command], language: str, tmp_path: Path
-) -> None:
-    done = _golden(command_of(language), SCHEMAS)
-    assert done.returncode == 0, done.stderr
-    count = len(records.locked())
-    assert done.stdout == f"{count} golden values are read as they should be\n"
-
-    for name in ("ids.lock.json", "released"):
-        (tmp_path / name).symlink_to(SCHEMAS / name)
-    (tmp_path / "golden").mkdir()
-    wrong = json.loads((SCHEMAS / "golden" / "OrderDecision.json").read_bytes())
-    wrong["examples"][-1]["record"]["amount"] += 1
-    (tmp_path / "golden" / "OrderDecision.json").write_text(json.dumps(wrong))
-    noticed = _golden(command_of(language), tmp_path)
-    assert noticed.returncode == 1
-    assert "OrderDecision.json, version 2" in noticed.stderr
 
 
 def test_the_tests_run_what_the_projects_name() -> None:

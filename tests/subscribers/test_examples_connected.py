@@ -23,6 +23,7 @@ from subscribers.conftest import Installation
 from subscribers.examples import LANGUAGES, SCHEMAS, Command
 from worker.test_worker_process import AT, customer, order
 
+from schemas import records
 from schemas.catalogue import key_of, topic_of
 from schemas.events import CreditLimitAlert, Event, ExposureChanged, OrderCancelled, OrderDecision
 from streams.cloud_events import headers_of
@@ -288,3 +289,29 @@ def test_repeats_are_done_once_and_what_was_aborted_is_not_seen(
     assert [line for line in told if "null" in line or "None" in line or "C-1042" in line] == []
     assert (first.errors, second.errors) == ([], [])
     assert {first.status, second.status} == {143 if language == "java" else 0}
+
+
+def _golden(command: Command, schemas: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, "golden", schemas], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_golden_values_are_read_and_a_wrong_one_is_noticed(
+    command_of: Callable[[str], Command], language: str, tmp_path: Path
+) -> None:
+    done = _golden(command_of(language), SCHEMAS)
+    assert done.returncode == 0, done.stderr
+    count = len(records.locked())
+    assert done.stdout == f"{count} golden values are read as they should be\n"
+
+    for name in ("ids.lock.json", "released"):
+        (tmp_path / name).symlink_to(SCHEMAS / name)
+    (tmp_path / "golden").mkdir()
+    wrong = json.loads((SCHEMAS / "golden" / "OrderDecision.json").read_bytes())
+    wrong["examples"][-1]["record"]["amount"] += 1
+    (tmp_path / "golden" / "OrderDecision.json").write_text(json.dumps(wrong))
+    noticed = _golden(command_of(language), tmp_path)
+    assert noticed.returncode == 1
+    assert "OrderDecision.json, version 2" in noticed.stderr
