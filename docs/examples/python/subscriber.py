@@ -12,13 +12,21 @@ import json
 import signal
 import sqlite3
 import sys
+import threading
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 DECISIONS = "credit.order-decisions.v1"
 ALERTS = "credit.limit-alerts.v1"
@@ -63,16 +71,19 @@ class Book:
 
     def __init__(self, state: Path) -> None:
         state.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(state / "book.sqlite", isolation_level=None)
+        self._db = sqlite3.connect(state / "book.sqlite")
         self._db.execute("CREATE TABLE IF NOT EXISTS done (event_id TEXT PRIMARY KEY, deed TEXT)")
 
-    def do(self, event_id: str, deed: str) -> None:
-        """Do it, unless it is done."""
-        if self._db.execute("SELECT 1 FROM done WHERE event_id = ?", (event_id,)).fetchone():
-            return
-        # Your own tables change here, inside BEGIN and COMMIT with this line.
-        self._db.execute("INSERT INTO done VALUES (?, ?)", (event_id, deed))
-        say(deed)
+    def do(self, deeds: list[tuple[str, str]]) -> None:
+        """Do what is asked by these events, as far as it is not done."""
+        with self._db:  # one transaction: your own tables change in here, too
+            new = [deed for deed in deeds if self._is_new(*deed)]
+        for _, deed in new:
+            say(deed)
+
+    def _is_new(self, event_id: str, deed: str) -> bool:
+        row = (event_id, deed)
+        return self._db.execute("INSERT OR IGNORE INTO done VALUES (?, ?)", row).rowcount == 1
 
 
 class BlockList:
@@ -86,7 +97,9 @@ class BlockList:
         # It joins no group: every instance reads all partitions, and keeps no place in them.
         self._consumer = Consumer(settings)
         facts = self._consumer.list_topics(EXPOSURES, timeout=30).topics[EXPOSURES]
-        places = [TopicPartition(EXPOSURES, number, 0) for number in facts.partitions]
+        places = [
+            TopicPartition(EXPOSURES, number, OFFSET_BEGINNING) for number in facts.partitions
+        ]
         self._consumer.assign(places)
         behind = {place.partition for place in places}
         while behind:
@@ -149,25 +162,26 @@ def run(brokers: str, group: str, schemas: Path, state: Path) -> None:
     block_list = BlockList(settings, events)
     consumer = Consumer(settings)
     consumer.subscribe([DECISIONS, ALERTS])
+    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(0))
-    try:
-        while True:
-            block_list.follow()
-            messages = [one for one in consumer.consume(500, timeout=0.2) if not is_end(one)]
-            for message in messages:
-                value = message.value()
-                assert value is not None  # these topics have no empty values
-                name, event = events.read(value)
-                deed = deed_of(name, event)
-                if deed is not None:
-                    # The same id is in the header ce_id, for those who would not decode.
-                    book.do(event["event_id"], deed)
-            if messages:
-                # Behind the deeds. Who dies in between hears of them again, and drops them.
-                consumer.commit(asynchronous=False)
-    finally:
-        consumer.close()
+        signal.signal(number, lambda *_: stopped.set())
+    while not stopped.is_set():
+        block_list.follow()
+        messages = [one for one in consumer.consume(500, timeout=0.2) if not is_end(one)]
+        deeds = []
+        for message in messages:
+            value = message.value()
+            assert value is not None  # these topics have no empty values
+            name, event = events.read(value)
+            deed = deed_of(name, event)
+            if deed is not None:
+                # The same id is in the header ce_id, for those who would not decode.
+                deeds.append((event["event_id"], deed))
+        if messages:
+            book.do(deeds)
+            # Behind the deeds. Who dies in between hears of them again, and drops them.
+            consumer.commit(asynchronous=False)
+    consumer.close()
 
 
 def is_end(message: Message) -> bool:
