@@ -84,19 +84,19 @@ def play(
     """
     news: SimpleQueue[News] = SimpleQueue()
     facts = Facts(settings, codec, news)
-    _make_known(settings, codec, plan, business, facts)
     door: Door = (
         TopicDoor(settings, codec, facts, news) if gateway is None else HttpDoor(*gateway, news)
     )
-    office = _Office(plan, business, door, facts, news, say)
+    orders = Orders()
     try:
-        office.work()
+        _make_known(settings, codec, plan, business, facts)
+        _Office(plan, business, orders, door, facts, news, say).work()
     except KeyboardInterrupt:
         say("stopped; what is under way stays as it is")
     finally:
         door.close()
     facts.close()
-    return summary_of(office.orders)
+    return summary_of(orders)
 
 
 def _make_known(
@@ -137,11 +137,10 @@ class _Office:
     """One thread that does what is due, and listens in between."""
 
     def __init__(
-        self, plan: Plan, business: Business, door: Door, facts: Facts,
+        self, plan: Plan, business: Business, orders: Orders, door: Door, facts: Facts,
         news: SimpleQueue[News], say: Callable[[str], None],
     ) -> None:  # fmt: skip
-        self.orders = Orders()
-        self._business, self._door, self._facts = business, door, facts
+        self._business, self._orders, self._door, self._facts = business, orders, door, facts
         self._news, self._say = news, say
         self._began = time.monotonic()
         self._order = count()  # what is due at the same time is done in the order of its planning
@@ -152,7 +151,7 @@ class _Office:
 
     def work(self) -> None:
         """Until every order is shipped or given up; invoices may still be unpaid then."""
-        while self._to_place or self.orders.any_open:
+        while self._to_place or self._orders.any_open:
             self._do_what_is_due()
             wait = self._due[0][0] - self._clock() if self._due else _LISTEN_SECONDS
             try:
@@ -177,7 +176,7 @@ class _Office:
 
     def _place(self, placement: Placement) -> None:
         self._to_place -= 1
-        self.orders.place(placement, self._clock())
+        self._orders.place(placement, self._clock())
         self._door.ask(
             OrderPlaced(
                 event_id=f"{placement.order_id}:placed", occurred_at=_now(),
@@ -189,10 +188,10 @@ class _Office:
 
     def _hear(self, decision: OrderDecision) -> None:
         now = self._clock()
-        deed = self.orders.hear(decision, now)
+        deed = self._orders.hear(decision, now)
         if deed is Deed.NOTHING:
             return
-        order = self.orders.by_id[decision.order_id]
+        order = self._orders.by_id[decision.order_id]
         since = now - order.placed_at
         if deed is Deed.WAIT:
             self._tell(order, f"held in {_short(since)}: {', '.join(decision.reasons)}")
@@ -234,9 +233,9 @@ class _Office:
         )  # fmt: skip
 
     def _give_up(self, placement: Placement) -> None:
-        if not self.orders.give_up(placement.order_id):
+        if not self._orders.give_up(placement.order_id):
             return
-        order = self.orders.by_id[placement.order_id]
+        order = self._orders.by_id[placement.order_id]
         why = "held all the time" if order.was_held else "no decision"
         self._tell(order, f"given up after {_short(self._clock() - order.placed_at)}: {why}")
         self._facts.tell(
