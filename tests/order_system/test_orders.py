@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from queue import SimpleQueue
 
 import pytest
 from msgspec import structs
 
-from agents.order_system.doors import _server_sent
+from agents.order_system.doors import AskingError, HttpDoor, _server_sent
 from agents.order_system.orders import Deed, Orders, Placement, Status, summary_of
 from agents.order_system.plan import Plan
 from schemas.events import OrderDecision
@@ -96,3 +97,8 @@ def test_a_feed_is_read_however_it_is_cut(size: int) -> None:
     )
     pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
     assert list(_server_sent(pieces)) == [("0:1", {"a": 1}), ("0:2", {"a": 2})]
+
+
+def test_where_nobody_answers_one_hears_so_at_once() -> None:
+    with pytest.raises(AskingError, match="refused"):
+        HttpDoor("http://127.0.0.1:1", None, SimpleQueue())
