@@ -29,6 +29,7 @@ def customer_upserted(case: Case, event: CustomerUpserted) -> None:
     if supersedes(account.master, event):
         account.known = True
         account.segment = event.segment or ""
+        account.account_manager = event.account_manager or ""
         account.unlimited = bool(event.unlimited)
         account.closed = bool(event.closed)
         account.prepays = event.payment_terms_days == 0

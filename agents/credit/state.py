@@ -184,6 +184,8 @@ class Account(Record):
     """Promises and payment plans that run."""
     handed: int = 0
     """Invoices that were handed over."""
+    account_manager: str = ""
+    """Who of ours looks after the customer; empty: nobody was named."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless a standing limit was decided on

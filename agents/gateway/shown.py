@@ -33,6 +33,7 @@ def customer_shown(
         "changed_at": format_instant(account.changed_at),
         "known": account.known,
         "segment": account.segment,
+        "account_manager": account.account_manager or None,
         "blocked": account.blocked,
         "closed": account.closed,
         "unlimited": account.unlimited,

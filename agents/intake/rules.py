@@ -33,7 +33,7 @@ RESULTS = frozenset({"sent", "bounced", "failed", "late", "uncertain", "unsent"}
 ANSWERS = frozenset({"approve", "skip", "recall"})
 
 # Who or what: named, so it must be there and be printable. Free text (`reason`, `name`) need not.
-_NAMES = frozenset({"by", "confirmed_by", "role", "feed", "provider"})
+_NAMES = frozenset({"by", "confirmed_by", "role", "feed", "provider", "account_manager"})
 _CURRENCIES = frozenset({"currency", "base", "quote"})
 # What may be nothing; every other amount is of something and so above zero.
 _MAY_BE_ZERO = frozenset({"credit_limit", "insured_limit", "recommended_limit", "credited_amount"})
