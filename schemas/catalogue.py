@@ -85,6 +85,8 @@ JOURNAL = "credit.journal.v1"
 DEAD_LETTERS = "credit.dead-letters.v1"
 CREDIT_CHANGELOG = "headroom-credit-changelog"
 NOTIFY_CHANGELOG = "headroom-notify-changelog"
+ALERT_NOTICES = "headroom-alert-notices"
+ALERTS_CHANGELOG = "headroom-alerts-changelog"
 _APP_ID = "headroom"
 
 

@@ -407,6 +407,27 @@ class DunningStepDecided(Event, frozen=True, kw_only=True, gc=False):
     channel: str | None = None
 
 
+class AlertAcknowledged(Event, frozen=True, kw_only=True, gc=False):
+    """Somebody has seen to an alert, so that nobody else has to be told of it. `alert_id` is the
+    `event_id` of the `CreditLimitAlert`, `OrderDecision` or `RiskSignal`.
+    """
+
+    customer_id: str
+    alert_id: str
+    by: str
+    reason: str | None = None
+
+
+class AlertSnoozed(Event, frozen=True, kw_only=True, gc=False):
+    """Nobody is to be told of an alert, or of anything about the customer, before `until`."""
+
+    customer_id: str
+    by: str
+    until: Instant
+    alert_id: str | None = None
+    reason: str | None = None
+
+
 class BusinessDayContinued(Event, frozen=True, kw_only=True, gc=False):
     """The next accounts of a partition for which the business day `date` changes something have
     their turn. Only the journal has it.
@@ -697,6 +718,8 @@ INCOMING: tuple[type[Event], ...] = (
     DunningResumed,
     DunningStepReported,
     DunningStepDecided,
+    AlertAcknowledged,
+    AlertSnoozed,
     BusinessDayContinued,
     AccountMoved,
     AccountRecalled,
