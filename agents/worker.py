@@ -15,9 +15,11 @@ import uvloop
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from agents.alerts.agent import alerts
 from agents.credit.agent import credit
 from agents.intake.agent import intake
-from agents.notify.agent import has_carriers, notify
+from agents.notify.agent import notify
+from agents.notify.letter_office import has_carriers
 from agents.rule_files import load_rules
 from agents.sink.agent import sink
 from schemas.catalogue import TOPICS, internal_topic
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-AGENTS = ("intake", "credit", "sink", "notify")
+AGENTS = ("intake", "credit", "sink", "notify", "alerts")
 """All agents there are, in the order of an event's way."""
 
 _STUCK_SECONDS = 30.0
@@ -52,8 +54,15 @@ _GARBAGE_THRESHOLDS = (5_000, 5, 1_000)
 
 
 def usual_agents(settings: Settings) -> tuple[str, ...]:
-    """Those that run when none is named: all, and notify if anything can be sent."""
-    return AGENTS if has_carriers(settings) else tuple(one for one in AGENTS if one != "notify")
+    """Those that run when none is named: all, but notify only if letters can be sent, and alerts
+    only if somebody is to be told. A mail server that is there for alerts sends no letters.
+    """
+    wanted = {
+        "notify": has_carriers(settings)
+        and not (settings.alert_routes and settings.procedures_dir is None),
+        "alerts": settings.alert_routes is not None,
+    }
+    return tuple(one for one in AGENTS if wanted.get(one, True))
 
 
 def run_worker(settings: Settings, only: Collection[str] | None = None) -> None:
@@ -196,13 +205,14 @@ def _make(only: Collection[str], wiring: Wiring) -> list[Member]:
     settings = wiring.settings
     codec = open_codec(settings)
     policy = load_rules(settings)
-    makers: dict[str, Callable[[], Member]] = {
-        "intake": lambda: intake(wiring, codec),
-        "credit": lambda: credit(wiring, codec, policy),
-        "sink": lambda: sink(wiring, codec, policy),
-        "notify": lambda: notify(wiring, codec),
+    makers: dict[str, Callable[[], Sequence[Member]]] = {
+        "intake": lambda: [intake(wiring, codec)],
+        "credit": lambda: [credit(wiring, codec, policy)],
+        "sink": lambda: [sink(wiring, codec, policy)],
+        "notify": lambda: [notify(wiring, codec)],
+        "alerts": lambda: alerts(wiring, codec),
     }
-    return [makers[name]() for name in AGENTS if name in only]
+    return [member for name in AGENTS if name in only for member in makers[name]()]
 
 
 async def _watch(member: Member, stopping: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faust
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 from faust.app.base import BootStrategy
 from faust.types import TP
 from mode.utils.objects import cached_property
@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 _STREAM_BATCHES = 1_000_000
 """Faust's own bound on what waits for an agent. It counts messages and naps for a second when it is
 reached; the lane bounds bytes instead, before anything is fetched."""
+_ASK_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 0.25
 """With the answer to a heartbeat the members of a group hear that partitions are shared out anew,
 and all wait for the last of them: it is a part of the silence when a worker comes or goes.
@@ -326,10 +327,22 @@ class LedgerLane:
 
 
 class PassLane:
-    """The lane of an agent without state."""
+    """The lane of an agent without state.
 
-    def __init__(self, wiring: Wiring, app: faust.App, *, sources: Collection[str]) -> None:
+    With `from_now_on` what its topics held before it ran for the first time is none of its
+    business.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        app: faust.App,
+        *,
+        sources: Collection[str],
+        from_now_on: bool = False,
+    ) -> None:
         settings, executor, app_id = wiring.settings, wiring.executor, str(app.conf.id)
+        self._asker = Asker(client_config(settings), app_id) if from_now_on else None
         self._guarantee: Callable[[TP], PassGuarantee]
         if settings.guarantee == "exactly_once":
             group = Consumer({**client_config(settings), "group.id": app_id})
@@ -346,7 +359,18 @@ class PassLane:
     def _open(self, tp: TP, abandoned: Callable[[], bool]) -> PassPartition:
         if abandoned():
             raise OpeningAbandonedError
-        return PassPartition(tp, self._guarantee(tp))
+        return PassPartition(tp, self._guarantee(tp), self._first_offset(tp))
+
+    def _first_offset(self, tp: TP) -> int | None:
+        """The end of the log for who has never read it, if that is wanted; None: where the group
+        stands.
+        """
+        if self._asker is None:
+            return None
+        place = TopicPartition(*tp)
+        if self._asker.committed(place, _ASK_SECONDS) >= 0:
+            return None
+        return self._asker.bounds(place, _ASK_SECONDS)[1]
 
 
 def open_transactions(

@@ -91,6 +91,24 @@ class Metrics:
             ["channel"],
             registry=self.registry,
         )
+        self.alerts_sent = Counter(
+            "headroom_alerts_sent_total",
+            "What became of notices of alerts to people and programs",
+            ["channel", "result"],
+            registry=self.registry,
+        )
+        self.alerts_waiting = Gauge(
+            "headroom_alerts_waiting",
+            "Notices of alerts that have not left yet, digests and escalations to come among them",
+            ["channel"],
+            registry=self.registry,
+        )
+        self.alerts_overdue_seconds = Gauge(
+            "headroom_alerts_overdue_seconds",
+            "For how long the oldest notice waits that should have left; 0: none does",
+            ["channel"],
+            registry=self.registry,
+        )
         self.dead_letters = Counter(
             "headroom_dead_letters_total", "Events refused", ["reason"], registry=self.registry
         )

@@ -182,6 +182,15 @@ class Settings(BaseSettings):
         64, "Requests that may wait for a decision; more are told to come back", "requests",
         ge=1, le=100_000,
     )  # fmt: skip
+    alert_routes: Path | None = _setting(
+        None, "TOML file that says who is told of which alert; without one nobody is"
+    )
+    alert_sender: str | None = _setting(
+        None, "Sender of mails about alerts (HEADROOM_CREDITOR_EMAIL)"
+    )
+    console_url: str | None = _setting(
+        None, "Where people look at customers, for links in alerts: https://host"
+    )
     mollie_key: SecretStr | None = _setting(
         None, "Key of Mollie's API, with which customers can pay online there"
     )

@@ -7,7 +7,7 @@ to leave: `begin` does all that can still be taken back, `finish` what cannot.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from schemas.events import DunningStep, HandoverChanged
 
@@ -90,8 +90,9 @@ class Carrier(Protocol):
     repeatable: bool
     """Whether the same letter can be given to it twice and leaves once."""
 
-    def begin(self, errand: Errand) -> Leaving:
-        """Do all that does not commit to anything yet.
+    def begin(self, errand: Any) -> Leaving:
+        """Do all that does not commit to anything yet: for a letter an `Errand`, for alerts a
+        `Bundle`.
 
         Raises `CarrierAwayError`, `NotNowError`, `RefusedError`, and `MissingTextError` for a step
         whose text nobody wrote.

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from agents.notify.addresses import mail_address
@@ -134,37 +135,40 @@ def compose(
     return mail
 
 
-class MailCarrier:
+class Draft(NamedTuple):
+    """A mail, to whom it goes, and its words if they are to be kept."""
+
+    mail: EmailMessage
+    address: str
+    words: Words | None
+
+
+class Mailer:
     """Hands mails in, over a connection that is kept as long as the server keeps it.
 
     Args:
         server: where.
-        creditor: who writes.
-        render: the letter of a step.
+        sender: the address to which what cannot be delivered comes back.
+        draft: the mail of an errand; raises `RefusedError`.
     """
 
     repeatable = False
 
-    def __init__(
-        self, server: MailServer, creditor: Creditor, render: Callable[[DunningStep], Rendered]
-    ) -> None:
+    def __init__(self, server: MailServer, sender: str, draft: Callable[[Any], Draft]) -> None:
         self._server = server
-        self._creditor = creditor
-        self._render = render
+        self._sender = sender
+        self._draft = draft
         self._connection: smtplib.SMTP | None = None
 
-    def begin(self, errand: Errand) -> Leaving:
-        step = step_of(errand)
-        letter = self._render(step)
-        mail = compose(step, letter, self._creditor, datetime.now(UTC))
+    def begin(self, errand: Any) -> Leaving:
+        draft = self._draft(errand)
         try:
             connection = self._connected()
-            self._hand_in(connection, mail, step.email or "")
+            self._hand_in(connection, draft.mail, draft.address)
         except (OSError, smtplib.SMTPException) as error:
             self.close()
             raise CarrierAwayError(shown(error)) from error
-        words = Words(step.email or "", letter.language, letter.subject, letter.text, letter.html)
-        return _Mail(self, connection, str(mail["Message-ID"]), words)
+        return _Mail(self, connection, str(draft.mail["Message-ID"]), draft.words)
 
     def _connected(self) -> smtplib.SMTP:
         """The connection, if the server kept it, else a new one."""
@@ -185,7 +189,7 @@ class MailCarrier:
             if not connection.has_extn("smtputf8"):
                 raise RefusedError("bounced", "the mail server takes no address outside ASCII")
             options = ["SMTPUTF8"]
-        self._expect(250, connection.mail(self._creditor.email, options))
+        self._expect(250, connection.mail(self._sender, options))
         self._expect(250, connection.rcpt(address), "bounced")
         self._expect(354, connection.docmd("DATA"))
         connection.send(_DOTS.sub(b"..", mail.as_bytes()))
@@ -226,9 +230,36 @@ class MailCarrier:
             self._connection = None
 
 
+class MailCarrier(Mailer):
+    """Letters by mail.
+
+    Args:
+        server: where they are handed in.
+        creditor: who writes.
+        render: the letter of a step.
+    """
+
+    def __init__(
+        self, server: MailServer, creditor: Creditor, render: Callable[[DunningStep], Rendered]
+    ) -> None:
+        def draft(errand: Errand) -> Draft:
+            step = step_of(errand)
+            letter = render(step)
+            mail = compose(step, letter, creditor, datetime.now(UTC))
+            address = step.email or ""
+            words = Words(address, letter.language, letter.subject, letter.text, letter.html)
+            return Draft(mail, address, words)
+
+        super().__init__(server, creditor.email, draft)
+
+
 class _Mail:
     def __init__(
-        self, carrier: MailCarrier, connection: smtplib.SMTP, message_id: str, words: Words
+        self,
+        carrier: Mailer,
+        connection: smtplib.SMTP,
+        message_id: str,
+        words: Words | None,
     ) -> None:
         self._carrier = carrier
         self._connection = connection

@@ -1,16 +1,19 @@
-"""A partition of the dunning steps as the notify agent has it: letters leave one after the other.
+"""A partition of what is to leave, as the notify agent has it: on each way one thing after the
+other, all ways at once.
 
-    take()    steps wait in the outbox, or are withdrawn from it
-    commit()  the oldest letter, if any may leave now:
+    take()    things wait in the outbox, or are withdrawn from it
+    commit()  on each way the oldest that may leave now:
               begin     the carrier has all but the last word; it can still be taken back
               write     "about to leave" and the words, in a transaction; fails if somebody else
                         has the partition
               finish    the last word; it cannot be taken back
-              write     what became of it, to the journal's inputs and the changelog at once
+              write     what became of it, to whom it concerns and the changelog at once
 
 Who finds "about to leave" and nothing behind it, since the one that wrote it was killed between the
-two, does not send a mail again: it reports `uncertain`, and a person finds out. A service that
-drops repeats by their key is simply asked again (docs/decisions/0023-letters-leave-once.md).
+two, does not send a mail again: it is `uncertain`, and a person finds out. A service that drops
+repeats by their key is simply asked again (docs/decisions/0023-letters-leave-once.md).
+
+The outbox belongs to the event loop; threads only wait for carriers and brokers.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from hashlib import blake2b
+from typing import Any
 
 import msgspec
 from faust.types import TP
@@ -30,22 +34,14 @@ from faust.types import TP
 from agents.notify.carriers import (
     Carrier,
     CarrierAwayError,
-    Errand,
     InDoubtError,
     Leaving,
     NotNowError,
     Outcome,
     RefusedError,
+    Words,
 )
-from agents.notify.outbox import LETTERS, Known, Outbox, Waiting, is_late
-from schemas.events import (
-    Day,
-    DunningStep,
-    DunningStepReported,
-    Event,
-    Instant,
-    LetterWritten,
-)
+from agents.notify.outbox import Known, Now, Outbox, Trade, Waiting
 from streams.errors import InvalidMessage
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
@@ -54,49 +50,64 @@ from streams.fast_lane.transaction import CommitError, FencedError, Transactions
 
 logger = logging.getLogger(__name__)
 
-_TURN_SECONDS = 0.5
+_TURN_SECONDS = 0.2
+"""How long the ways are left alone before it is looked whether more may leave."""
 _PATIENCE_SECONDS = 4.0
 """How long a commit waits for a letter that is leaving: the group waits for it when partitions are
 shared out anew.
 """
 _AWAY_FIRST_SECONDS = 1.0
-_AWAY_LAST_SECONDS = 60.0
 _NOT_NOW_SECONDS = (60.0, 300.0, 900.0)
+_LEAVING_SECONDS = 1.0
 _RECORD_BYTES = 256
 
 _in_process = itertools.count()
 
+LEAVING = Outcome("leaving")
+"""Of what is with its carrier just now, in this process."""
+
 
 @dataclass(frozen=True)
 class Office:
-    """What the partitions of an agent share.
+    """What the partitions of one topic share.
 
     Attributes:
-        carriers: makes those of one partition, by channel.
-        decode: the event of a record.
-        report: the record that says what became of a step.
-        keep: the record that keeps the words of a letter.
-        refuse: the dead letter of a record that is no step.
-        today: the day at the creditor's.
+        trade: makes that of one partition.
+        carriers: makes those of one partition, by way.
+        decode: what a record says.
+        reports: the records that say what became of a thing.
+        kept: those that keep the words of what is about to leave.
+        refuse: the dead letter of a record that says nothing.
+        now: the time.
         mark: of this process.
-        remembered: what became of letters whose outcome could not be written, by their mark; None
-            when they have not left. With that, only the end of a process leaves anything uncertain.
-        counted: hears of each outcome.
+        remembered: what became of things whose outcome could not be written, by their mark;
+            `LEAVING` while nobody knows, None when they have not left. With that, only the end of a
+            process leaves anything uncertain.
+        counted: hears of each outcome, by channel.
+        channel: of a thing, for figures.
+        name: of a thing, for the log.
+        about: what a line of the log about it is about.
+        away_seconds: after how long at most it is tried again to reach a carrier.
     """
 
+    trade: Callable[[], Trade]
     carriers: Callable[[], Mapping[str, Carrier]]
-    decode: Callable[[bytes | None], Event]
-    report: Callable[[DunningStepReported], Outgoing]
-    keep: Callable[[LetterWritten], Outgoing]
+    decode: Callable[[bytes | None], Any]
+    reports: Callable[[TP, Waiting, Outcome], Sequence[Outgoing]]
+    kept: Callable[[Waiting, Words], Sequence[Outgoing]]
     refuse: Callable[[Record, InvalidMessage], Outgoing]
-    today: Callable[[], Day]
+    now: Callable[[], Now]
     mark: str
     remembered: dict[str, Outcome | None]
     counted: Callable[[str, str], object]
+    channel: Callable[[Any], str]
+    name: Callable[[Any], str]
+    about: Callable[[Any], dict[str, str]]
+    away_seconds: float = 60.0
 
 
 class NotifyPartition(OutsidePartition):
-    """One partition of the dunning steps; the lane's kind is `Partition`."""
+    """One partition; the lane's kind is `Partition`."""
 
     def __init__(
         self,
@@ -113,14 +124,14 @@ class NotifyPartition(OutsidePartition):
     ) -> None:
         super().__init__(tp)
         self.stopping = False
-        """The worker stops: no further letter leaves."""
+        """The worker stops: nothing more leaves."""
         self._office = office
         self._transactions = transactions
         self._changelog = changelog
         self._carriers = office.carriers()
-        self._outbox = Outbox(known, {*LETTERS, *self._carriers})
+        self._outbox = Outbox(office.trade(), known)
         self._away: dict[str, tuple[float, float]] = {}
-        """By channel: until when it is not tried, and how long that is."""
+        """By way: until when it is not tried, and how long that is."""
         self._may_send = may_send
         self._tell_group = tell_group
         self._executor = executor
@@ -129,19 +140,23 @@ class NotifyPartition(OutsidePartition):
         self._told: int | None = None
         self._unreadable: list[tuple[Record, InvalidMessage]] = []
         self._work: asyncio.Task[None] | None = None
+        self._ways: dict[str, asyncio.Task[None]] = {}
+        """What is leaving, by way."""
+        self._writing = asyncio.Lock()
 
     # ── taking in ───────────────────────────────────────────────────────────────────────────────
 
     def take(self, records: Sequence[Record]) -> None:
-        """Have steps wait to leave."""
+        """Have things wait to leave."""
+        now = self._office.now()
         for record in records:
             try:
-                event = self._office.decode(record.value)
+                said = self._office.decode(record.value)
             except InvalidMessage as fault:
                 self._unreadable.append((record, fault))
                 continue
             size = _RECORD_BYTES + len(record.value or b"")
-            self._outbox.take(record.offset, size, event)
+            self._outbox.take(record.offset, size, said, now)
 
     def finish(self, end: int, size: int) -> None:
         del size
@@ -151,7 +166,7 @@ class NotifyPartition(OutsidePartition):
     # ── letting go ──────────────────────────────────────────────────────────────────────────────
 
     async def commit(self) -> float | None:
-        """Let letters leave for a while. One that takes long goes on leaving by itself.
+        """Let things leave for a while. What takes long goes on leaving by itself.
 
         Raises `FencedError`, `CommitError`: what is committed counts, and has to be read again.
         """
@@ -164,46 +179,55 @@ class NotifyPartition(OutsidePartition):
         return None
 
     async def _let_leave(self) -> None:
-        started = time.monotonic()
-        run = asyncio.get_running_loop().run_in_executor
-        while not self.stopping and self._may_send(self.tp):
-            waiting = self._outbox.next(self._may_try)
-            if waiting is None:
-                break
-            outcome = await run(self._executor, self._attempt, waiting)
-            if outcome is not None:
-                await run(self._executor, self._report, waiting, outcome, *self._settle(waiting))
-            if time.monotonic() - started > _TURN_SECONDS:
-                break
-        if self._has_moved():
-            unreadable, self._unreadable = self._unreadable, []
-            refused = [self._office.refuse(record, fault) for record, fault in unreadable]
-            position = self._position()
-            await run(self._executor, self._write, position, refused, self._changes(position))
+        """Goes on while anything is leaving, so that what is slow on one way keeps nothing on
+        another.
+        """
+        while True:
+            while not self.stopping and self._may_send(self.tp):
+                things = self._outbox.next(self._may_try, self._office.now())
+                if not things:
+                    break
+                self._ways[things[0].way] = asyncio.create_task(self._let_go(things))
+            await self._catch_up()
+            if not self._ways:
+                return
+            await asyncio.wait(
+                self._ways.values(), timeout=_TURN_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            for way, task in list(self._ways.items()):
+                if task.done():
+                    del self._ways[way]
+                    task.result()
+
+    async def _catch_up(self) -> None:
+        """Write how far all is settled, if that is further than what is written."""
+        async with self._writing:
+            if self._has_moved():
+                unreadable, self._unreadable = self._unreadable, []
+                refused = [self._office.refuse(record, fault) for record, fault in unreadable]
+                position = self._position()
+                await self._run(self._write, position, refused, self._changes(position))
         if self._committed is not None and self._committed != self._told:
             await self._tell_group(self.tp, self._committed)
             self._told = self._committed
 
     def _has_moved(self) -> bool:
-        """Whether more is settled than is written."""
         return self._next_offset is not None and (
-            bool(self._unreadable) or self._position() != self._committed
+            bool(self._unreadable) or self._outbox.has_notes or self._position() != self._committed
         )
 
     def _may_try(self, waiting: Waiting) -> bool:
+        if waiting.way in self._ways:
+            return False
         now = time.monotonic()
-        away_until, _ = self._away.get(waiting.errand.channel, (0.0, 0.0))
+        away_until, _ = self._away.get(waiting.way, (0.0, 0.0))
+        if waiting.refused or self._outbox.trade.is_late(waiting.errand, self._office.now()):
+            return waiting.not_before <= now
         return max(waiting.not_before, away_until) <= now
-
-    def _settle(self, waiting: Waiting) -> tuple[int, dict[str, Known | None]]:
-        """From where to read on when its outcome is written, and what to write of it."""
-        known = self._outbox.settled(waiting)
-        position = self._position()
-        return position, {**self._changes(position), waiting.key: known}
 
     def _changes(self, position: int) -> dict[str, Known | None]:
         """What is to be written with a position."""
-        gone = self._outbox.forget(position, self._office.today())
+        gone = self._outbox.forget(position, self._office.now().today)
         return {**self._outbox.notes(), **dict.fromkeys(gone)}
 
     def _position(self) -> int:
@@ -213,124 +237,145 @@ class NotifyPartition(OutsidePartition):
             end = min(end, self._unreadable[0][0].offset)
         return min(self._outbox.position(end), end)
 
-    # ── in a thread, while the outbox stands still but for steps that come in ────────────────────
+    async def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
 
-    def _attempt(self, waiting: Waiting) -> Outcome | None:
-        """What became of the letter, None when it waits on."""
-        errand = waiting.errand
-        carrier = self._carriers.get(errand.channel)
-        late = is_late(errand, self._office.today())
-        remembered = self._office.remembered.get(waiting.mark)
+    async def _let_go(self, things: Sequence[Waiting]) -> None:
+        """What leaves together: from the first word to what became of it."""
+        outcome = self._known_outcome(things)
+        if outcome is None:
+            begun = await self._run(self._begin, things)
+            if begun is None:
+                return
+            outcome = begun if isinstance(begun, Outcome) else await self._leave(things, begun)
+        if outcome is None or outcome is LEAVING or not self._outbox.still_has(things):
+            return
+        async with self._writing:
+            now = self._office.now()
+            settled = self._outbox.settled(things, outcome.result, now.at)
+            position = self._position()
+            changes = {**self._changes(position), **settled}
+            await self._run(self._report, things, outcome, position, changes)
+
+    def _known_outcome(self, things: Sequence[Waiting]) -> Outcome | None:
+        """What became of things without asking a carrier; None: one is to be asked."""
+        first, office = things[0], self._office
+        late = self._outbox.trade.is_late(first.errand, office.now())
+        carrier = self._carriers.get(first.way)
+        remembered = office.remembered.get(first.mark)
+        if remembered is LEAVING:
+            first.not_before = time.monotonic() + _LEAVING_SECONDS
+            return LEAVING
         if remembered is not None:
             return remembered
-        if waiting.mark and waiting.mark not in self._office.remembered:
+        if first.refused:
+            return Outcome("failed", first.refused)
+        if first.mark and first.mark not in office.remembered:
             if late or carrier is None or not carrier.repeatable:
-                return Outcome("uncertain", "it was cut short while the letter was leaving")
+                return Outcome("uncertain", "it was cut short while it was leaving")
         elif late:
             return Outcome("late")
         if carrier is None:
-            return Outcome("failed", f"there is no way to send by {errand.channel}")
-        try:
-            leaving = carrier.begin(errand)
-        except CarrierAwayError as error:
-            self._is_away(errand.channel, str(error))
-        except NotNowError as error:
-            self._not_now(waiting, str(error))
-        except RefusedError as error:
-            return error.outcome
-        except Exception as error:  # whatever is wrong with one letter is no reason to stop others
-            logger.exception(
-                "step %s cannot be made into a letter", waiting.key, extra=_about(waiting.errand)
-            )
-            return Outcome("failed", f"{type(error).__name__}: {error}")
-        else:
-            self._away.pop(errand.channel, None)
-            return self._leave(waiting, leaving)
+            return Outcome("failed", f"there is no way to send by {first.way or 'this name'}")
         return None
 
-    def _leave(self, waiting: Waiting, leaving: Leaving) -> Outcome | None:
-        mark = f"{self._office.mark}-{next(_in_process)}"
-        known = self._outbox.begun(waiting, mark)
-        # Not further on: what was noted besides goes with the outcome.
-        position = waiting.offset if self._committed is None else self._committed
+    async def _leave(self, things: Sequence[Waiting], leaving: Leaving) -> Outcome | None:
+        """Write that it is about to leave, and have the carrier say the last word; None: it has not
+        left.
+        """
         remembered = self._office.remembered
-        remembered[mark] = None
-        try:
-            self._write(position, self._kept(waiting, leaving), {waiting.key: known})
-        except (FencedError, CommitError):
-            leaving.drop()
-            raise
-        try:
-            said = leaving.finish()
-        except CarrierAwayError as error:
-            self._is_away(waiting.errand.channel, str(error))
-        except NotNowError as error:
-            self._not_now(waiting, str(error))
-        except RefusedError as error:
-            remembered[mark] = error.outcome
-        except InDoubtError as error:
-            remembered[mark] = Outcome("uncertain", str(error))
-        else:
-            remembered[mark] = Outcome("sent", said)
+        mark = f"{self._office.mark}-{next(_in_process)}"
+        async with self._writing:
+            if self.stopping or not self._outbox.still_has(things):
+                leaving.drop()
+                return None
+            known = self._outbox.begun(things, mark)
+            # Not further on: what was noted besides goes with the outcome.
+            position = things[0].offset if self._committed is None else self._committed
+            remembered[mark] = None
+            try:
+                await self._run(self._write, position, self._kept(things, leaving), known)
+            except (FencedError, CommitError):
+                leaving.drop()
+                raise
+            remembered[mark] = LEAVING
+        remembered[mark] = await self._run(self._finish, things, leaving)
         if remembered[mark] is None:
-            self._write(position, (), {waiting.key: None})
-            self._outbox.stays(waiting)
+            async with self._writing:
+                position = things[0].offset if self._committed is None else self._committed
+                await self._run(self._write, position, (), {one.key: None for one in things})
+                self._outbox.stays(things)
             return remembered.pop(mark)
         return remembered[mark]
 
+    # ── in a thread ─────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self, things: Sequence[Waiting]) -> Leaving | Outcome | None:
+        """What the carrier has but for the last word, or what became of it; None: it waits on."""
+        first = things[0]
+        try:
+            message = self._outbox.trade.message([one.errand for one in things])
+            leaving = self._carriers[first.way].begin(message)
+        except CarrierAwayError as error:
+            self._is_away(things, str(error))
+        except NotNowError as error:
+            self._not_now(things, str(error))
+        except RefusedError as error:
+            return error.outcome
+        except Exception as error:  # whatever is wrong with one is no reason to stop others
+            logger.exception(
+                "%s cannot be made into a message",
+                self._office.name(first.errand),
+                extra=self._office.about(first.errand),
+            )
+            return Outcome("failed", f"{type(error).__name__}: {error}")
+        else:
+            return leaving
+        return None
+
+    def _finish(self, things: Sequence[Waiting], leaving: Leaving) -> Outcome | None:
+        try:
+            said = leaving.finish()
+        except CarrierAwayError as error:
+            self._is_away(things, str(error))
+            return None
+        except NotNowError as error:
+            self._not_now(things, str(error))
+            return None
+        except RefusedError as error:
+            outcome = error.outcome
+        except InDoubtError as error:
+            outcome = Outcome("uncertain", str(error))
+        else:
+            outcome = Outcome("sent", said)
+        self._away.pop(things[0].way, None)
+        return outcome
+
     def _report(
         self,
-        waiting: Waiting,
+        things: Sequence[Waiting],
         outcome: Outcome,
         position: int,
         changes: Mapping[str, Known | None],
     ) -> None:
-        """Say what became of it, to the journal and to ourselves, at once. Of what was told to
-        whoever collects a claim the journal hears nothing.
-        """
-        errand = waiting.errand
-        reports: tuple[Outgoing, ...] = ()
-        if isinstance(errand, DunningStep):
-            reports = (self._office.report(self._reported(waiting.key, errand, outcome)),)
+        """Say what became of it, to whom it concerns and to ourselves, at once."""
+        office = self._office
+        reports = [record for one in things for record in office.reports(self.tp, one, outcome)]
         self._write(position, reports, changes)
-        self._office.remembered.pop(waiting.mark, None)
-        self._office.counted(errand.channel, outcome.result)
         log = logger.info if outcome.result == "sent" else logger.warning
-        # What was answered stands in the report: it may name a person.
-        log("%s by %s: %s", waiting.key, errand.channel, outcome.result, extra=_about(errand))
+        for one in things:
+            office.remembered.pop(one.mark, None)
+            name, channel = office.name(one.errand), office.channel(one.errand)
+            office.counted(channel, outcome.result)
+            # What was answered stands in the report: it may name a person.
+            log("%s by %s: %s", name, channel, outcome.result, extra=office.about(one.errand))
 
-    def _reported(self, key: str, step: DunningStep, outcome: Outcome) -> DunningStepReported:
-        return DunningStepReported(
-            event_id=_id_of(key, outcome.result),
-            occurred_at=_now(),
-            customer_id=step.customer_id,
-            step_id=step.step_id,
-            attempt=step.attempt or 1,
-            channel=step.channel,
-            result=outcome.result,
-            on=self._office.today(),
-            detail=outcome.detail,
-        )
-
-    def _kept(self, waiting: Waiting, leaving: Leaving) -> tuple[Outgoing, ...]:
-        """The words of a letter, written down before it leaves."""
-        words, step = leaving.words, waiting.errand
-        if words is None or not isinstance(step, DunningStep):
-            return ()
-        letter = LetterWritten(
-            event_id=_id_of(waiting.key, "written"),
-            occurred_at=_now(),
-            customer_id=step.customer_id,
-            step_id=step.step_id,
-            attempt=step.attempt or 1,
-            channel=step.channel,
-            to=words.to,
-            language=words.language,
-            subject=words.subject,
-            text=words.text,
-            html=words.html,
-        )
-        return (self._office.keep(letter),)
+    def _kept(self, things: Sequence[Waiting], leaving: Leaving) -> list[Outgoing]:
+        """The words, written down before they leave."""
+        words = leaving.words
+        if words is None:
+            return []
+        return [record for one in things for record in self._office.kept(one, words)]
 
     def _write(
         self, position: int, events: Sequence[Outgoing], changes: Mapping[str, Known | None]
@@ -342,33 +387,41 @@ class NotifyPartition(OutsidePartition):
         self._transactions.write(position, events, changelog=self._changelog, changes=raw)
         self._committed = position
 
-    def _is_away(self, channel: str, why: str) -> None:
-        _, before = self._away.get(channel, (0.0, 0.0))
-        seconds = min(before * 2 or _AWAY_FIRST_SECONDS, _AWAY_LAST_SECONDS)
-        self._away[channel] = (time.monotonic() + seconds, seconds)
+    def _is_away(self, things: Sequence[Waiting], why: str) -> None:
+        way = things[0].way
+        _, before = self._away.get(way, (0.0, 0.0))
+        longest = self._office.away_seconds
+        # Not all at the same moment, when what they wait for is back.
+        seconds = min(before * 2 or _AWAY_FIRST_SECONDS, longest) * random.uniform(0.8, 1.0)  # noqa: S311
+        self._away[way] = (time.monotonic() + seconds, seconds)
+        channel = self._office.channel(things[0].errand)
         logger.warning("%s cannot be sent now, trying again in %.0f s: %s", channel, seconds, why)
 
-    def _not_now(self, waiting: Waiting, why: str) -> None:
-        waiting.tries += 1
-        seconds = _NOT_NOW_SECONDS[min(waiting.tries, len(_NOT_NOW_SECONDS)) - 1]
-        waiting.not_before = time.monotonic() + seconds
+    def _not_now(self, things: Sequence[Waiting], why: str) -> None:
+        for one in things:
+            one.tries += 1
+            seconds = _NOT_NOW_SECONDS[min(one.tries, len(_NOT_NOW_SECONDS)) - 1]
+            one.not_before = time.monotonic() + seconds
         logger.warning(
-            "step %s is not taken, again in %.0f s: %s",
-            *(waiting.key, seconds, why),
-            extra=_about(waiting.errand),
+            "%s is not taken, again in %.0f s: %s",
+            *(self._office.name(things[0].errand), seconds, why),
+            extra=self._office.about(things[0].errand),
         )
 
     async def close(self) -> None:
-        """Let go of it. A letter that is leaving goes on, and is reported unless somebody else has
-        the partition by then.
+        """Let go of it. What is leaving goes on, and is reported unless somebody else has the
+        partition by then.
         """
         self.stopping = True
-        work = self._work  # a commit that waits for it too forgets it when it is done
-        if work is not None:
-            done, _ = await asyncio.wait({work}, timeout=_PATIENCE_SECONDS)
-            # Whatever it ends with, who comes next goes on from what is written.
-            work.add_done_callback(lambda work: work.cancelled() or work.exception())
-            if not done:
+        under_way = {*self._ways.values()}
+        if self._work is not None:  # a commit that waits for it too forgets it when it is done
+            under_way.add(self._work)
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=_PATIENCE_SECONDS)
+            for task in under_way:
+                # Whatever it ends with, who comes next goes on from what is written.
+                task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            if late:
                 return
         for carrier in self._carriers.values():
             carrier.close()
@@ -377,12 +430,21 @@ class NotifyPartition(OutsidePartition):
 
     @property
     def waiting(self) -> Mapping[str, int]:
-        """How many letters wait, by channel."""
-        return self._outbox.by_channel()
+        """How many wait, by channel."""
+        return self._outbox.by(self._office.channel)
+
+    @property
+    def overdue(self) -> Mapping[str, int]:
+        """Since when the oldest that should have left waits, by channel."""
+        found: dict[str, int] = {}
+        for one in self._outbox.due(self._office.now()):
+            channel = self._office.channel(one.errand)
+            found[channel] = min(found.get(channel, one.due), one.due)
+        return found
 
     @property
     def away(self) -> list[str]:
-        """Channels whose carriers cannot be reached."""
+        """Ways whose carriers cannot be reached."""
         return list(self._away)
 
     @property
@@ -401,20 +463,3 @@ class NotifyPartition(OutsidePartition):
             or self._has_moved()
             or self._committed != self._told
         )
-
-
-def _about(errand: Errand) -> dict[str, str]:
-    """What a line of the log is about."""
-    return {
-        "event_id": errand.event_id,
-        "step_id": errand.step_id,
-        "account": errand.customer_id,
-    }
-
-
-def _id_of(key: str, what: str) -> str:
-    return blake2b(f"{key}\0{what}".encode(), digest_size=16).hexdigest()
-
-
-def _now() -> Instant:
-    return int(time.time() * 1_000_000)

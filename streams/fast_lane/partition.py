@@ -399,11 +399,12 @@ class PassPartition(_Steps):
     enough.
     """
 
-    def __init__(self, tp: TP, guarantee: PassGuarantee) -> None:
+    def __init__(self, tp: TP, guarantee: PassGuarantee, begin_at: int | None = None) -> None:
         super().__init__(tp)
         self._guarantee = guarantee
         self._flight = Flight()
-        self._next_offset: int | None = None
+        # Counts as not committed, so that it is: whoever comes next may find records there.
+        self._next_offset = begin_at
         self._committed_offset: int | None = None
 
     @property

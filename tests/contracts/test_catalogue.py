@@ -33,6 +33,8 @@ _CONTRACT = {
     "credit.dead-letters.v1": (30 * _DAY, "delete", "NONE"),
     "headroom-credit-changelog": (-1, "compact", "NONE"),
     "headroom-notify-changelog": (-1, "compact", "NONE"),
+    "headroom-alert-notices": (40 * _DAY, "delete", "NONE"),
+    "headroom-alerts-changelog": (-1, "compact", "NONE"),
 }
 
 

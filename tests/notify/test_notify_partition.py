@@ -9,11 +9,16 @@ from typing import Any, cast
 
 from faust.types import TP
 
+from agents.notify.letters import Letters
+from agents.notify.outbox import Now
 from agents.notify.partition import NotifyPartition
 
 
 def test_a_commit_that_ends_while_the_partition_is_closed_is_no_trouble() -> None:
-    office = cast("Any", SimpleNamespace(carriers=dict))
+    office = cast(
+        "Any",
+        SimpleNamespace(carriers=dict, trade=Letters, now=lambda: Now(0, 0)),
+    )
 
     async def story() -> None:
         with ThreadPoolExecutor(1) as executor:
