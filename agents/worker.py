@@ -19,7 +19,7 @@ from agents.alerts.agent import alerts
 from agents.credit.agent import credit
 from agents.intake.agent import intake
 from agents.notify.agent import notify
-from agents.notify.letter_office import has_carriers
+from agents.notify.letter_office import sends_letters
 from agents.rule_files import load_rules
 from agents.sink.agent import sink
 from schemas.catalogue import TOPICS, internal_topic
@@ -54,14 +54,10 @@ _GARBAGE_THRESHOLDS = (5_000, 5, 1_000)
 
 
 def usual_agents(settings: Settings) -> tuple[str, ...]:
-    """Those that run when none is named: all, but notify only if letters can be sent, and alerts
-    only if somebody is to be told. A mail server that is there for alerts sends no letters.
+    """Those that run when none is named: all, but notify only if letters are sent, and alerts only
+    if somebody is to be told.
     """
-    wanted = {
-        "notify": has_carriers(settings)
-        and not (settings.alert_routes and settings.procedures_dir is None),
-        "alerts": settings.alert_routes is not None,
-    }
+    wanted = {"notify": sends_letters(settings), "alerts": settings.alert_routes is not None}
     return tuple(one for one in AGENTS if wanted.get(one, True))
 
 

@@ -37,8 +37,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class CustomerUpserted(Event, frozen=True, kw_only=True, gc=False):
     """The customer's master record as it is now. `blocked` None leaves a block as it stands;
-    `closed` True ends the relation (nothing more is sold), not True reopens it. `account_manager` is
-    who of ours looks after the customer, by a short name or a mail address.
+    `closed` True ends the relation (nothing more is sold), not True reopens it. `account_manager`
+    is who of ours looks after the customer, by a short name or a mail address.
     """
 
     customer_id: str

@@ -278,7 +278,7 @@ def alert_office(wiring: Wiring, routes: Routes) -> Office:
 
     return Office(
         trade=trade,
-        carriers=_carriers(settings, routes),
+        carriers=carriers_of(settings, routes),
         decode=notices.decode,
         reports=reports,
         kept=kept,
@@ -298,8 +298,12 @@ def _about(said: Notice) -> dict[str, str]:
     return {"event_id": said.alert.alert_id, "account": said.alert.customer_id}
 
 
-def _carriers(settings: Settings, routes: Routes) -> Callable[[], Mapping[str, Carrier]]:
-    """What makes the carriers of the file's recipients, by way."""
+def carriers_of(settings: Settings, routes: Routes) -> Callable[[], Mapping[str, Carrier]]:
+    """What makes the carriers of the file's recipients, by way.
+
+    Raises:
+        ConfigurationError: a setting is missing or cannot be used.
+    """
     texts = texts_of(settings)
     makers: dict[str, Callable[[], Carrier]] = {}
     for one in routes.recipients.values():

@@ -122,7 +122,7 @@ def retry(
         typer.echo(f"{account.account_id}: {len(account.waiting)} events are applied again")
         return
     chosen = desk.choose(letter_ids, refused_for)
-    again = [letters.sent_again(letter, desk.codec) for letter in chosen]
+    again = [letters.sent_again(letter, desk.codec, now()) for letter in chosen]
     desk.send(again)
     desk.send(letters.settled(letter, "retried", by, reason) for letter in chosen)
     for letter, outgoing in zip(chosen, again, strict=True):

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agents.alerts.notice import again
 from agents.sink.rows import number_of
-from schemas.catalogue import DEAD_LETTERS, INPUT_TOPICS, topic_of
-from schemas.events import Event
+from schemas.catalogue import ALERT_NOTICES, DEAD_LETTERS, INPUT_TOPICS, topic_of
+from schemas.events import Event, Instant
 from streams.cloud_events import ORIGIN, SEAT
 from streams.codec import Codec
 from streams.dead_letters import DISCARDED, SETTLED, Settled, settlement
@@ -16,6 +17,9 @@ from streams.errors import HeadroomError, InvalidMessage
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
 from streams.log_reader import Track, open_readers
+
+_NOTICES = ALERT_NOTICES.removeprefix("headroom")
+"""How the topic's name ends in every installation."""
 
 
 class NoSuchLetterError(HeadroomError):
@@ -127,11 +131,18 @@ def event_of(letter: Letter, codec: Codec) -> Event | None:
         return None
 
 
-def sent_again(letter: Letter, codec: Codec) -> Outgoing:
-    """The record as it came, for the input topic again.
+def sent_again(letter: Letter, codec: Codec, now: Instant) -> Outgoing:
+    """The record as it came, for the input topic again; a notice of an alert as another attempt,
+    due now.
 
     Raises `NotRetriedError` for one that no input topic takes.
     """
+    if letter.topic not in INPUT_TOPICS and letter.topic.endswith(_NOTICES):
+        try:
+            value = again(letter.record.value, now)
+        except InvalidMessage as fault:
+            raise NotRetriedError(f"{letter.id} is no notice: {fault.detail}") from fault
+        return Outgoing(letter.topic, letter.record.key, value, [])
     event = event_of(letter, codec)
     topic = letter.topic if event is None else topic_of(type(event).__name__)
     if topic not in INPUT_TOPICS:

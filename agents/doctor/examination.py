@@ -11,6 +11,7 @@ from agents.doctor.clock import DO as SET_CLOCK
 from agents.doctor.clock import clock_finding
 from agents.doctor.disk import directory_findings, secret_file_findings
 from agents.doctor.findings import Check, Finding, run_all
+from agents.notify.letter_office import sends_letters
 from streams.embedded import apicurio
 from streams.embedded import kafka as embedded_kafka
 from streams.embedded.java import find_java, java_version
@@ -37,9 +38,11 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield Check("policy", lambda: rules.policy_findings(settings, today), rules.POLICY_DO)
     yield Check("dunning", lambda: rules.dunning_findings(settings, today), rules.DUNNING_DO)
     carriers = list(services.carrier_checks(settings))
-    if carriers:
+    if sends_letters(settings):
         yield Check("letters", lambda: rules.letter_findings(settings), rules.LETTERS_DO)
     yield from carriers
+    if settings.alert_routes is not None:
+        yield Check("alerts", lambda: services.alert_findings(settings), services.ALERTS_DO)
     yield Check(
         "certificates", lambda: services.certificate_findings(settings), "see HEADROOM_KAFKA_SSL_*"
     )

@@ -13,6 +13,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import httpx2
 import msgspec
 
+from agents.alerts.agent import carriers_of
+from agents.alerts.routes_file import load_routes
 from agents.doctor.clock import compared
 from agents.doctor.findings import Check, Finding
 from agents.notify.mail import connect, mail_server
@@ -22,6 +24,9 @@ from streams.errors import ConfigurationError, TransportError
 from streams.settings import Settings
 
 REGISTRY_DO = "see HEADROOM_SCHEMA_REGISTRY_URL, and whether the registry runs"
+ALERTS_DO = (
+    "see HEADROOM_ALERT_ROUTES and docs/alerts.md; `headroom alerts check` tells every fault"
+)
 _ANSWER_SECONDS = 5.0
 _DAY_SECONDS = 86_400
 _SOON_DAYS = 14
@@ -64,6 +69,27 @@ def carrier_checks(settings: Settings) -> Iterator[Check]:
         if secret is not None:
             check = name.removesuffix("_url")
             yield _reached(check, secret.get_secret_value(), f"HEADROOM_{name.upper()}")
+
+
+def alert_findings(settings: Settings) -> Iterator[Finding]:
+    """Whether the file of routes can be used, and whether somebody listens where it points to.
+    Nothing is sent.
+    """
+    assert settings.alert_routes is not None  # noqa: S101  else it is not asked
+    routes = load_routes(settings.alert_routes)
+    carriers_of(settings, routes)
+    told = f"{len(routes.recipients)} recipients, {len(routes.routes)} routes"
+    yield Finding("alerts", "ok", told)
+    urls = {one.address: one.name for one in routes.recipients.values() if one.channel != "email"}
+    for url, name in urls.items():
+        host, port = _place(urlsplit(url))
+        try:
+            socket.create_connection((host, port), _ANSWER_SECONDS).close()
+        except OSError as error:
+            do = f"see the address of {name} in HEADROOM_ALERT_ROUTES, and whether it is up"
+            yield Finding("alerts", "wrong", f"{name}: {host}:{port}: {error}", do)
+        else:
+            yield Finding("alerts", "ok", f"{name}: {host}:{port} listens")
 
 
 def certificate_findings(settings: Settings) -> Iterator[Finding]:

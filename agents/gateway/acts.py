@@ -58,6 +58,18 @@ ACTS = (
         "/v1/promises/{promise_id}", "PromiseToPayMade", Action.PROMISE,
         "Note that a customer promised to pay",
     ),
+    Act(
+        "/v1/alerts/{alert_id}/acknowledge", "AlertAcknowledged", Action.ANSWER_ALERTS,
+        "Say that one sees to an alert, so that nobody else is told of it",
+    ),
+    Act(
+        "/v1/alerts/{alert_id}/snooze", "AlertSnoozed", Action.ANSWER_ALERTS,
+        "Have nobody told of an alert for a while",
+    ),
+    Act(
+        "/v1/customers/{customer_id}/snooze", "AlertSnoozed", Action.ANSWER_ALERTS,
+        "Have nobody told of anything about a customer for a while",
+    ),
 )  # fmt: skip
 
 

@@ -37,10 +37,18 @@ class Action(StrEnum):
     CHANGE_LIMITS = "change_limits"
     DISPUTE = "dispute"
     PROMISE = "promise"
+    ANSWER_ALERTS = "answer_alerts"
 
 
 _DESK = frozenset(
-    {Action.READ, Action.RELEASE_ORDERS, Action.HOLD_ORDERS, Action.DISPUTE, Action.PROMISE}
+    {
+        Action.READ,
+        Action.RELEASE_ORDERS,
+        Action.HOLD_ORDERS,
+        Action.DISPUTE,
+        Action.PROMISE,
+        Action.ANSWER_ALERTS,
+    }
 )
 _HEAD = _DESK | {Action.BLOCK_CUSTOMERS, Action.CHANGE_LIMITS}
 

@@ -56,6 +56,14 @@ def has_carriers(settings: Settings) -> bool:
     )
 
 
+def sends_letters(settings: Settings) -> bool:
+    """Whether the notify agent has anything to do. Where nobody is dunned, a mail server that is
+    there for alerts sends no letters.
+    """
+    only_alerts = settings.alert_routes is not None and settings.procedures_dir is None
+    return has_carriers(settings) and not only_alerts
+
+
 def letter_office(wiring: Wiring, codec: Codec) -> Office:
     """The office of an installation's letters.
 

@@ -91,7 +91,7 @@ def test_a_digest_holds_all_that_came_until_then_and_is_one_message() -> None:
 def test_who_has_not_acknowledged_in_time_has_somebody_else_told() -> None:
     ann, head = _PEOPLE["ann"], recipient("head")
     people = {"ann": ann, "head": head}
-    later = {"level": 1, "not_before": AT + HOUR}
+    later: dict[str, Any] = {"level": 1, "not_before": AT + HOUR}
     for act, told_in_time, told_later in (
         (None, 2, 2),
         (Answered("d-O-9-held", "ann", AT), 1, 1),

@@ -8,6 +8,7 @@ import json
 import re
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from alerts.told import AMSTERDAM, AT, alert, decision, limit_alert, notice, recipient, signal
@@ -22,7 +23,7 @@ from schemas.events import Event
 TEXTS = AlertTexts("https://credit.example")
 
 
-def bundle(*events: Event, language: str = "en", **changes: object) -> Bundle:
+def bundle(*events: Event, language: str = "en", **changes: Any) -> Bundle:
     to = recipient("ann", language=language, zone=AMSTERDAM)
     return Bundle(to, tuple(notice(to, alert(one), **changes) for one in events))
 
@@ -107,7 +108,7 @@ def test_a_group_has_no_page_of_a_customer() -> None:
 
 
 def test_the_same_alerts_make_the_same_mail() -> None:
-    def made(*events: Event, **changes: object) -> str:
+    def made(*events: Event, **changes: Any) -> str:
         one = bundle(*events, **changes)
         return str(mail_of(one, TEXTS, "c@firm.example", datetime.now(UTC)).mail["Message-ID"])
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from alerts.told import notice, recipient
 from worker.test_worker_process import order
 
+from agents.alerts.notice import decode, encode
 from agents.dlq.letters import (
     Letter,
     NoSuchLetterError,
@@ -109,16 +112,16 @@ def test_a_letter_that_is_not_there_or_settled_is_named() -> None:
 
 def test_a_letter_is_sent_as_it_came() -> None:
     (letter,) = read(refused(7, GOOD))
-    assert sent_again(letter, CODEC) == Outgoing(ORDERS, b"C-1", GOOD, [("mine", b"kept")])
+    assert sent_again(letter, CODEC, 0) == Outgoing(ORDERS, b"C-1", GOOD, [("mine", b"kept")])
     (unread,) = read(refused(7))
-    assert sent_again(unread, CODEC) == Outgoing(ORDERS, b"C-1", b"hello", [("mine", b"kept")])
+    assert sent_again(unread, CODEC, 0) == Outgoing(ORDERS, b"C-1", b"hello", [("mine", b"kept")])
 
 
 def test_an_event_goes_to_its_own_topic_wherever_it_was_refused() -> None:
     """One that waited is refused with the place of the event that ended its waiting."""
     record = Record(JOURNAL, 0, 3, 1234, b"C-1", GOOD, [(ORIGIN, b"other@u:1:5")])
     (letter,) = read(dead_letter(record, reason="r", fault_class="rule", detail="d"))
-    assert sent_again(letter, CODEC) == Outgoing(ORDERS, b"C-1", GOOD, [])
+    assert sent_again(letter, CODEC, 0) == Outgoing(ORDERS, b"C-1", GOOD, [])
 
 
 @pytest.mark.parametrize(
@@ -134,4 +137,16 @@ def test_an_event_goes_to_its_own_topic_wherever_it_was_refused() -> None:
 def test_what_is_not_sent_to_headroom_is_not_sent_again(value: bytes, what: str) -> None:
     (letter,) = read(refused(7, value, JOURNAL))
     with pytest.raises(NotRetriedError, match=what):
-        sent_again(letter, CODEC)
+        sent_again(letter, CODEC, 0)
+
+
+def test_a_notice_of_an_alert_is_sent_again_as_another_attempt_that_is_due_now() -> None:
+    said = notice(recipient("erp", "webhook"), level=1)
+    (letter,) = read(refused(7, encode(said), "mine-alert-notices"))
+    outgoing = sent_again(letter, CODEC, 99)
+    assert (outgoing.topic, outgoing.key) == ("mine-alert-notices", b"C-1")
+    expected = msgspec.structs.replace(said, attempt=2, not_before=99, level=0)
+    assert decode(outgoing.value) == expected
+    (nonsense,) = read(refused(8, b"{}", "mine-alert-notices"))
+    with pytest.raises(NotRetriedError, match="is no notice"):
+        sent_again(nonsense, CODEC, 99)

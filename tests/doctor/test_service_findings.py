@@ -19,7 +19,7 @@ from agents.doctor.findings import Finding, run_all
 from agents.doctor.services import carrier_checks, certificate_findings, registry_findings
 from schemas.catalogue import TOPICS, subject, types_in
 from streams.embedded.ports import LOOPBACK
-from streams.errors import TransportError
+from streams.errors import ConfigurationError, TransportError
 from streams.settings import Settings
 
 MakeSettings = Callable[..., Settings]
@@ -154,3 +154,29 @@ def test_certificates_by_how_long_they_hold(
     found = [(one.verdict, one.text) for one in certificate_findings(make_settings())]
     assert [verdict for verdict, _ in found] == ["ok", "warning", "wrong", "wrong"]
     assert found[3][1] == "certificate verify failed"
+
+
+def test_the_file_of_routes_and_whether_somebody_listens_where_it_points_to(
+    mailroom: Mailroom, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    file = tmp_path / "routes.toml"
+    with socket.create_server((LOOPBACK, 0)) as listening:
+        port = listening.getsockname()[1]
+        file.write_text(
+            f"""recipients.ann.email = "ann@firm.example"
+            recipients.desk.chat = "http://{LOOPBACK}:{port}/a-secret"
+            recipients.away.chat = "http://{LOOPBACK}:9/a-secret"
+            routes = [{{name = "all", to = ["ann", "desk", "away"]}}]"""
+        )
+        sender = {"alert_routes": file, "alert_sender": "alerts@firm.example"}
+        settings = make_settings(smtp_url=mailroom.url, **sender)
+        read, desk, away = services.alert_findings(settings)
+    assert (read.verdict, read.text) == ("ok", "3 recipients, 1 routes")
+    assert (desk.verdict, desk.text) == ("ok", f"desk: {LOOPBACK}:{port} listens")
+    assert away.verdict == "wrong"
+    assert "a-secret" not in away.text + away.do
+    with pytest.raises(ConfigurationError, match="alerts by mail need HEADROOM_SMTP_URL"):
+        list(services.alert_findings(make_settings(**sender)))
+    file.write_text("routes = 1")
+    with pytest.raises(ConfigurationError, match="routes: should be tables"):
+        list(services.alert_findings(settings))

@@ -23,6 +23,7 @@ MATRIX = {
     "viewer": {Action.READ},
     "controller": {
         Action.READ, Action.RELEASE_ORDERS, Action.HOLD_ORDERS, Action.DISPUTE, Action.PROMISE,
+        Action.ANSWER_ALERTS,
     },
     "manager": set(Action) - {Action.CHECK_ORDERS},
     "admin": set(Action),
