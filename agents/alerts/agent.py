@@ -54,7 +54,7 @@ SOURCES = (
 )
 _ACTS = frozenset({"AlertAcknowledged", "AlertSnoozed"})
 _CUSTOMER_SECONDS = 2.0
-"""How long a customer is waited for whom the copy of the state does not know: it is behind the
+"""How long a step waits for customers whom the copy of the state does not know: it is behind the
 decision by a commit.
 """
 _LOOK_SECONDS = 0.02
@@ -97,6 +97,8 @@ def _routing(wiring: Wiring, codec: Codec, routes: Routes) -> Member:
     @app.agent(batch_topic(app, *SOURCES), name="alerts")
     @fail_stop
     async def route(stream: Any) -> None:
+        while copy.missing():  # noqa: ASYNC110  the copy is filled by a thread
+            await asyncio.sleep(_LOOK_SECONDS)
         async for batch in lane.lane.batches(stream):
             await router.route(batch)
 
@@ -137,14 +139,15 @@ class Router:
 
     async def route(self, batch: Batch) -> None:
         """Publish what becomes of a step's records."""
+        patience = time.monotonic() + _CUSTOMER_SECONDS
         for record in batch:
             try:
-                for outgoing in await self._said(record):
+                for outgoing in await self._said(record, patience):
                     batch.publish(outgoing)
             except InvalidMessage as fault:
                 batch.publish(self._refuse(record, fault))
 
-    async def _said(self, record: Record) -> Sequence[Outgoing]:
+    async def _said(self, record: Record, patience: float) -> Sequence[Outgoing]:
         if record.topic == JOURNAL:
             return self._act(record)
         event, at = self._codec.decode(record.value), record.timestamp * 1000
@@ -153,7 +156,7 @@ class Router:
         alert = alert_of(event, at)
         if alert is None:
             return over
-        customer = await self._customer(alert)
+        customer = await self._customer(alert, patience)
         return [*over, *map(self._to_one, self._notices(alert, customer))]
 
     def _act(self, record: Record) -> Sequence[Outgoing]:
@@ -181,11 +184,10 @@ class Router:
                 return ()
         return self._to_all(said)
 
-    async def _customer(self, alert: Alert) -> Customer:
+    async def _customer(self, alert: Alert, patience: float) -> Customer:
         """Waits a little for one who is not known yet: the copy is behind by a commit."""
-        end = time.monotonic() + _CUSTOMER_SECONDS
         customer = self._find(alert)
-        while customer is None and time.monotonic() < end:
+        while customer is None and time.monotonic() < patience:
             await asyncio.sleep(_LOOK_SECONDS)
             customer = self._find(alert)
         return NOBODY if customer is None else customer

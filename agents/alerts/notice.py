@@ -1,5 +1,5 @@
-"""What goes from the alerts agent to the notify agent: who is to be told of what, and what people
-did about it. Pure.
+"""What goes from where alerts are routed to where they are told: who is to be told of what, and
+what people did about it. Pure.
 """
 
 from __future__ import annotations
