@@ -40,9 +40,9 @@ def test_every_topic_of_the_catalogue_is_wanted_as_the_settings_say() -> None:
 def test_internal_topics_are_called_by_the_installation_that_has_them() -> None:
     names = {spec.name for spec in catalogue_topics(Settings(kafka_bootstrap="a:1", app_id="mine"))}
     assert names ^ set(TOPICS) == {
-        f"{owner}-{agent}-changelog"
+        f"{owner}-{what}"
         for owner in ("headroom", "mine")
-        for agent in ("credit", "notify")
+        for what in ("credit-changelog", "notify-changelog", "alert-notices", "alerts-changelog")
     }
 
 
