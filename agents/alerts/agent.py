@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,7 @@ from streams.errors import ConfigurationError, InvalidMessage
 from streams.fast_lane.fail_stop import fail_stop
 from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
-from streams.fast_lane.partition import Batch
+from streams.fast_lane.partition import Batch, PassPartition
 from streams.settings import Settings
 
 SOURCES = (
@@ -106,7 +107,14 @@ def _routing(wiring: Wiring, codec: Codec, routes: Routes) -> Member:
         copy.close()
         lane.close()
 
-    return member_on("alerts", app, lane.lane, stop=lane.lane.stop, close=close)
+    def is_ready() -> bool:
+        """All that happens from now on is told, whatever becomes of this worker."""
+        return lane.lane.is_ready() and all(
+            one.has_begun for one in lane.lane.partitions if isinstance(one, PassPartition)
+        )
+
+    made = member_on("alerts", app, lane.lane, stop=lane.lane.stop, close=close)
+    return replace(made, is_ready=is_ready)
 
 
 class Router:

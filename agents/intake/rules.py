@@ -23,6 +23,8 @@ from schemas.fields import Field, fields_of
 ID_CHARACTERS_MAX = 200
 AMOUNT_MAX = 10**15
 """Minor units. Ten thousand billion euro; sums of nine thousand such amounts still fit 64 bits."""
+SNOOZE_DAYS_MAX = 30
+"""What waits for the end of a snooze waits in a topic that is kept for 40 days."""
 FIRST_DAY = parse_day("1970-01-01")
 LAST_DAY = parse_day("2200-12-31")
 
@@ -279,12 +281,21 @@ def _same_customer(event: msgspec.Struct) -> _Fault | None:
     return None
 
 
+def _snooze_too_long(event: msgspec.Struct) -> _Fault | None:
+    if isinstance(event, events.AlertSnoozed):
+        longest = SNOOZE_DAYS_MAX * MICROSECONDS_PER_DAY
+        if event.until - event.occurred_at > longest:
+            return "snooze_too_long", "until", f"is more than {SNOOZE_DAYS_MAX} days ahead"
+    return None
+
+
 _ACROSS_FIELDS: dict[type[msgspec.Struct], tuple[_Check, ...]] = {
     events.OrderPlaced: (_net_above_gross,),
     events.InvoiceIssued: (_due_before_issued, _orders_above_invoice, _net_above_gross),
     events.PaymentReceived: (_allocations_above_payment,),
     events.FxRatePublished: (_rate_not_positive, _same_currency),
     events.CustomersMerged: (_same_customer,),
+    events.AlertSnoozed: (_snooze_too_long,),
 }
 
 

@@ -405,6 +405,7 @@ class PassPartition(_Steps):
         self._flight = Flight()
         # Counts as not committed, so that it is: whoever comes next may find records there.
         self._next_offset = begin_at
+        self._begin_at = begin_at
         self._committed_offset: int | None = None
 
     @property
@@ -414,6 +415,11 @@ class PassPartition(_Steps):
     @property
     def next_offset(self) -> int | None:
         return self._next_offset
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether whoever comes next goes on from here, and does not begin by itself."""
+        return self._begin_at is None or self._committed_offset is not None
 
     @property
     def in_flight_bytes(self) -> int:

@@ -136,6 +136,8 @@ _REFUSED: list[tuple[type[Event], dict[str, Any], str, str]] = [
     (ev.InvoiceIssued, {"amount": 10, "net_amount": 11}, "net_above_gross", "net_amount"),
     (ev.OrderPlaced, {"amount": 10, "net_amount": 11}, "net_above_gross", "net_amount"),
     (ev.CustomersMerged, {"merged_customer_id": "X-1"}, "same_customer", "merged_customer_id"),
+    (ev.AlertSnoozed, {"occurred_at": 0, "until": 30 * 86_400_000_000 + 1}, "snooze_too_long",
+     "until"),
 ]  # fmt: skip
 
 
