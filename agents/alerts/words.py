@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 import msgspec
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_time
 from babel.numbers import format_currency, format_percent
 
 from agents.alerts.notice import Bundle, Notice
@@ -215,4 +215,5 @@ def _percent(share: str | None, language: str) -> str:
 
 def _time(at: Instant, zone: str, language: str) -> str:
     there = (_EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(zone))
-    return f"{format_datetime(there, 'd MMMM y HH:mm', locale=_locale(language))} {there:%Z}"
+    day = format_date(there.date(), "long", locale=_locale(language))
+    return f"{day} {format_time(there, 'short', locale=_locale(language))} {there:%Z}"

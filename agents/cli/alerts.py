@@ -80,7 +80,7 @@ def list_(
     since = now() - days * _DAY
     found = [
         one
-        for one in _book(settings).alerts()
+        for one in read_book(settings).alerts()
         if one.alert.at >= since and (everything or one.is_open)
     ]
     if as_json:
@@ -175,7 +175,8 @@ def _end(at: Instant, until: str | None, span: str | None) -> Instant:
     return at + int(found[1]) * _MINUTES[found[2]] * _MINUTE
 
 
-def _book(settings: Settings) -> AlertBook:
+def read_book(settings: Settings) -> AlertBook:
+    """All that was told, from the topics."""
     topic = internal_topic(ALERT_NOTICES, settings.app_id)
     changelog = internal_topic(ALERTS_CHANGELOG, settings.app_id)
     book = AlertBook()
@@ -190,7 +191,7 @@ def _book(settings: Settings) -> AlertBook:
 
 
 def _find(settings: Settings, alert_id: str) -> OpenAlert:
-    found = _book(settings).find(alert_id)
+    found = read_book(settings).find(alert_id)
     if found is None:
         raise UnknownAlertError(
             f"nobody was told of an alert {alert_id}; `headroom alerts list --all` has them"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import json
 import subprocess
 import sys
 import threading
@@ -21,9 +20,12 @@ from notify.mailroom import Mailroom
 from reconcile.test_reconcile_connected import Installation
 from worker.conftest import Broker, WorkerProcess, free_port
 
+from agents.alerts.book import OpenAlert
+from agents.cli.alerts import read_book
 from schemas.catalogue import JOURNAL
 from schemas.events import CustomerUpserted, OrderPlaced
 from streams.embedded.ports import LOOPBACK
+from streams.settings import Settings
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  that of the specification
 
@@ -162,9 +164,22 @@ class Watch:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def listed(self, *arguments: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.run("alerts", "list", "--json", *arguments))
-        return found
+    def alerts(self) -> dict[str, OpenAlert]:
+        """What `headroom alerts list` reads, by customer."""
+        settings = Settings(
+            kafka_bootstrap=self.environment["HEADROOM_KAFKA_BOOTSTRAP"],
+            app_id=self.environment["HEADROOM_APP_ID"],
+        )
+        return {one.alert.customer_id: one for one in read_book(settings).alerts()}
+
+    def states(self, *recipients: str) -> Counter[str]:
+        """What became of the notices to some recipients, or to all who are told first."""
+        return Counter(
+            told.state
+            for one in self.alerts().values()
+            for told in one.told
+            if told.recipient in recipients or not (recipients or told.level)
+        )
 
     def close(self) -> None:
         for worker in [self.desk, *self.tellers]:
