@@ -63,7 +63,7 @@ class Endpoints:
         self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://{LOOPBACK}:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def ids(self, path: str) -> Counter[str]:
         """By `webhook-id` how often it came, each with a signature that is right."""
