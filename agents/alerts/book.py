@@ -21,8 +21,8 @@ class ToldOf:
     """One recipient of an alert.
 
     Attributes:
-        state: `waiting`, `leaving`, or what became of it: `sent`, `withdrawn`, `failed`, `late`,
-            `uncertain`; empty when it is too long ago to be known.
+        state: `waiting`, `leaving`, or what became of it: `sent`, `withdrawn`, `failed`, `bounced`,
+            `late`, `uncertain`; empty when it is too long ago to be known.
         at: when that was; of what waits, the earliest time at which it leaves.
     """
 
