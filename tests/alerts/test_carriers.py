@@ -10,13 +10,15 @@ from collections.abc import Iterator
 import pytest
 from alerts.told import alert, decision, notice, recipient
 from alerts.watch import SECRET, Endpoints, is_signed
+from notify.mailroom import Mailroom
 
-from agents.alerts.carriers import Chat, SignedWebhook
+from agents.alerts.carriers import Chat, SignedWebhook, drafting
 from agents.alerts.notice import Bundle
 from agents.alerts.routes import Recipient
 from agents.alerts.routes_text import parse_routes
 from agents.alerts.words import AlertTexts
 from agents.notify.carriers import CarrierAwayError, InDoubtError, RefusedError
+from agents.notify.mail import Mailer, mail_server
 from streams.embedded.ports import LOOPBACK
 
 TEXTS = AlertTexts("https://credit.example")
@@ -27,6 +29,31 @@ def endpoints() -> Iterator[Endpoints]:
     one = Endpoints()
     yield one
     one.close()
+
+
+@pytest.fixture
+def mailroom() -> Iterator[Mailroom]:
+    room = Mailroom()
+    yield room
+    room.close()
+
+
+def test_a_mail_is_not_taken_before_the_last_word(mailroom: Mailroom) -> None:
+    ann = recipient("ann", language="fr")
+    mailer = Mailer(mail_server(mailroom.url), "c@firm.example", drafting(TEXTS, "c@firm.example"))
+    mailer.begin(one_alert(ann)).drop()
+    leaving = mailer.begin(one_alert(ann))
+    assert mailroom.box == []
+    leaving.finish()
+    (mail,) = mailroom.box
+    assert (mail["From"], mail["To"]) == ("Headroom <c@firm.example>", "ann@firm.example")
+    assert mail["Subject"] == "La commande O-9 est bloquée : Bakkerij Jansen (C-1)"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    mailroom.at_recipient = lambda _address: "550 unknown"
+    with pytest.raises(RefusedError) as refused:
+        mailer.begin(one_alert(ann))
+    assert refused.value.outcome.result == "bounced"
+    mailer.close()
 
 
 def hook(url: str) -> Recipient:
