@@ -6,10 +6,8 @@ from pathlib import Path
 
 from agents.core.policy import PolicyBook
 from agents.dunning.book import DunningBook
-from agents.law_files import load_laws
 from agents.policy_file import load_policy
 from agents.procedure_files import load_procedures
-from agents.working_days import known_holidays
 from streams.settings import Settings
 
 
@@ -32,5 +30,9 @@ def load_dunning(procedures_dir: Path | None, laws_dir: Path | None) -> DunningB
     """
     if procedures_dir is None:
         return None
+    # Half a second, for who duns.
+    from agents.law_files import load_laws  # noqa: PLC0415
+    from agents.working_days import known_holidays  # noqa: PLC0415
+
     known_holidays("NL", 2026)  # the first country takes half a second, which no order has to wait
     return DunningBook(load_procedures(procedures_dir), load_laws(laws_dir), known_holidays)

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from agents.worker import usual_agents
+from agents.roster import usual_agents
 from streams.embedded.claim import Claim
 from streams.embedded.ports import LOOPBACK, free_ports
 from streams.embedded.supervised import SupervisedProcess

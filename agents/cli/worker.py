@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from agents.worker import AGENTS, run_worker
+from agents.roster import AGENTS
+from agents.worker import run_worker
 from streams.embedded.parts import with_broker
 from streams.settings import load_settings
 

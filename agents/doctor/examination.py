@@ -11,7 +11,7 @@ from agents.doctor.clock import DO as SET_CLOCK
 from agents.doctor.clock import clock_finding
 from agents.doctor.disk import directory_findings, secret_file_findings
 from agents.doctor.findings import Check, Finding, run_all
-from agents.notify.letter_office import sends_letters
+from agents.roster import sends_letters
 from streams.embedded import apicurio
 from streams.embedded import kafka as embedded_kafka
 from streams.embedded.java import find_java, java_version

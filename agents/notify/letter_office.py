@@ -28,6 +28,7 @@ from agents.notify.texts_file import load_texts
 from agents.notify.ticket import links_of
 from agents.notify.webhook import WebhookCarrier
 from agents.procedure_files import load_procedures
+from agents.roster import has_carriers
 from schemas.catalogue import topic_of
 from schemas.dates import day_of
 from schemas.events import Day, DunningStep, DunningStepReported, LetterWritten
@@ -41,27 +42,6 @@ from streams.fast_lane.outlet import Outgoing
 from streams.settings import Settings
 
 CHANNELS = (*LETTERS, *HANDOVERS)
-
-
-def has_carriers(settings: Settings) -> bool:
-    """Whether anything can be sent."""
-    return any(
-        (
-            settings.smtp_url,
-            settings.sms_webhook_url,
-            settings.print_webhook_url,
-            settings.agency_url,
-            settings.legal_url,
-        )
-    )
-
-
-def sends_letters(settings: Settings) -> bool:
-    """Whether the notify agent has anything to do. Where nobody is dunned, a mail server that is
-    there for alerts sends no letters.
-    """
-    only_alerts = settings.alert_routes is not None and settings.procedures_dir is None
-    return has_carriers(settings) and not only_alerts
 
 
 def letter_office(wiring: Wiring, codec: Codec) -> Office:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.worker import usual_agents
+from agents.roster import usual_agents
 from streams.settings import Settings
 
 _ALWAYS = ("intake", "credit", "sink")
