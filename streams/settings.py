@@ -6,6 +6,7 @@ value, or a `HEADROOM_` variable that no setting has the name of, is refused at 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -174,6 +175,22 @@ class Settings(BaseSettings):
     gateway_keys: Path | None = _setting(
         None, "TOML file of API keys (`headroom gateway key`); without it only on loopback"
     )
+    oidc_issuer: str | None = _setting(
+        None, "Identity provider whose bearer tokens the gateway takes, as their `iss` has it"
+    )
+    oidc_audience: str | None = _setting(
+        None, "For whom those tokens must be, as their `aud` has it", min_length=1
+    )
+    oidc_roles: str | None = _setting(
+        None, 'Which of our roles are theirs, as JSON: {"credit-managers": "manager"}'
+    )
+    oidc_roles_claim: str = _setting(
+        "roles", "Claim that has the roles, such as realm_access.roles", min_length=1
+    )
+    oidc_name_claim: str = _setting(
+        "preferred_username",
+        "Claim that stands in what people do, as `by`; where there is none, `sub`", min_length=1,
+    )  # fmt: skip
     gateway_timeout_seconds: float = _setting(
         1.0, "How long a request waits for a decision, where it does not say", "seconds",
         ge=0.05, le=30,
@@ -271,6 +288,15 @@ class Settings(BaseSettings):
             _check_url(value)
         return value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _check_issuer(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_url(value)
+            if not is_trusted(value):
+                raise ValueError("is not https://; whoever is on the way could be the issuer")
+        return value
+
     @field_validator("clickhouse_dsn")
     @classmethod
     def _check_dsn(cls, value: SecretStr | None) -> SecretStr | None:
@@ -287,6 +313,10 @@ class Settings(BaseSettings):
                 f"{PREFIX}KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} also needs "
                 f"{PREFIX}KAFKA_SASL_MECHANISM, _USERNAME and _PASSWORD"
             )
+        if self.oidc_issuer is not None and not (self.oidc_audience and self.oidc_roles):
+            raise ValueError(
+                f"{PREFIX}OIDC_ISSUER also needs {PREFIX}OIDC_AUDIENCE and {PREFIX}OIDC_ROLES"
+            )
         if self.min_insync_replicas > self.replication_factor:
             raise ValueError(
                 f"{PREFIX}MIN_INSYNC_REPLICAS={self.min_insync_replicas} is above "
@@ -300,6 +330,22 @@ def _check_url(text: str) -> None:
     if url.scheme not in {"http", "https"} or not url.hostname:
         # The text itself may hold a password, so it is not repeated.
         raise ValueError("is not of the form http[s]://host[:port]")
+
+
+def is_trusted(url: str) -> bool:
+    """Whether what comes from there can be believed: over TLS, or from this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (
+        parts.scheme == "http" and parts.hostname is not None and is_loopback(parts.hostname)
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's, for itself alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_settings() -> Settings:

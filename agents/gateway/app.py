@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -25,37 +24,55 @@ from prometheus_client import (
 )
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents.core.policy import PolicyBook
 from agents.credit import state
 from agents.gateway.acts import ACTS, Act, event_of, valid_event
-from agents.gateway.book import DecisionBook, content_hash, request_name
+from agents.gateway.alert_book import AlertBook
+from agents.gateway.audit import audited
+from agents.gateway.book import DecisionBook, content_hash, request_event_id, request_name
 from agents.gateway.callers import Action, Caller, Callers, allowed
+from agents.gateway.customer_names import CustomerNames
 from agents.gateway.desk import Desk
 from agents.gateway.feed import Feed
-from agents.gateway.problems import Problem, malformed
-from agents.gateway.shown import customer_shown, held_orders
+from agents.gateway.problems import Problem
+from agents.gateway.reading import (
+    body_of,
+    cursor_of,
+    idempotency_key,
+    page_of,
+    query,
+    seconds_of,
+    wanted,
+    wants_json,
+)
+from agents.gateway.search import Match, matches
+from agents.gateway.shown import customer_shown, held_orders, orders_of
 from agents.intake.rules import account_of
 from agents.live_copy import CopyNotReadyError, LiveCopy
 from schemas.currencies import Currencies
 from schemas.dates import format_instant
 from schemas.events import CustomerUpserted, Event, OrderDecision, OrderPlaced
-from schemas.json_lines import json_object, to_payload
+from schemas.json_lines import to_payload
 from streams.errors import HeadroomError
+from streams.settings import is_loopback
 
 logger = logging.getLogger(__name__)
 
-_BODY_BYTES_MAX = 64 * 1024
-_KEY_CHARACTERS_MAX = 255
-_TIMEOUT_BOUNDS = (0.05, 30.0)
-_PAGE = (50, 500)
 _MICROSECONDS = 1_000_000
+_READING = {"GET", "HEAD"}
+_OWN_SITES = {"none", "same-origin"}
+"""What a browser says of requests that no other site's page makes."""
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
+_Entry = TypeVar("_Entry")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -67,6 +84,7 @@ class Gateway:
         callers: recognises who asks.
         book: the decisions that were published.
         desk: places orders and waits; writes what people do.
+        alert_book, names: what is kept of alerts and of customers' names.
         copy: of the live state.
         policies: by which figures are told.
         alerts, decisions: feeds.
@@ -75,6 +93,8 @@ class Gateway:
 
     callers: Callers
     book: DecisionBook
+    alert_book: AlertBook
+    names: CustomerNames
     desk: Desk
     copy: LiveCopy
     policies: PolicyBook
@@ -125,14 +145,17 @@ def application(opened: Callable[[], Any]) -> Starlette:
         return Route(path, _answering(path, handler, figures), methods=[method])
 
     return Starlette(
+        middleware=[Middleware(_OpenToThisMachine, routes)],
         lifespan=lifespan,
         routes=[
             route("/v1/orders/check", routes.check, "POST"),
             route("/v1/orders/held", routes.held, "GET"),
+            route("/v1/orders", routes.orders, "GET"),
             route("/v1/orders/{order_id}", routes.order, "GET"),
+            route("/v1/customers", routes.customers, "GET"),
             route("/v1/customers/{customer_id}", routes.customer, "GET"),
             *(route(act.path, partial(routes.act, act), "POST") for act in ACTS),
-            route("/v1/alerts", partial(routes.listen, "alerts"), "GET"),
+            route("/v1/alerts", routes.alerts, "GET"),
             route("/v1/decisions", partial(routes.listen, "decisions"), "GET"),
             Route("/metrics", routes.metrics, methods=["GET"]),
             Route("/livez", _live, methods=["GET"]),
@@ -151,24 +174,30 @@ class _Routes:
     # ── order systems ───────────────────────────────────────────────────────────────────────────
 
     async def check(self, request: Request) -> Response:
-        caller = self._caller(request, Action.CHECK_ORDERS)
+        caller = await self._recognised(request)
         self.gateway.desk.expect_room()  # before the body is read, let alone understood
-        body = await _body(request)
-        order = valid_event({"type": "OrderPlaced", **_stamp(), **body})
-        assert isinstance(order, OrderPlaced)  # noqa: S101  the type was given
-        key = _key(request) or f"order {order.customer_id}\0{order.order_id}"
-        # The same request, whatever the white space or the order of its fields.
-        content = content_hash(msgspec.json.encode(body, order="deterministic"))
-        answer = await self.gateway.desk.decide(
-            request_name(caller.name, key), content, order, self._seconds(request)
-        )
+        with audited(caller, "OrderPlaced") as entry:
+            allowed(caller, Action.CHECK_ORDERS)
+            body = await body_of(request)
+            order = valid_event({"type": "OrderPlaced", **_stamp(), **body})
+            assert isinstance(order, OrderPlaced)  # noqa: S101  the type was given
+            key = idempotency_key(request) or f"order {order.customer_id}\0{order.order_id}"
+            # The same request, whatever the white space or the order of its fields.
+            content = content_hash(msgspec.json.encode(body, order="deterministic"))
+            name = request_name(caller.name, key)
+            seconds = seconds_of(request, self.gateway.timeout_seconds)
+            entry.event_id = request_event_id(name, content)
+            entry.account, entry.order_id = order.customer_id, order.order_id
+            answer = await self.gateway.desk.decide(name, content, order, seconds)
+            if answer.again:
+                entry.result = "repeated"
         headers = {"Idempotency-Hit": "true"} if answer.again else {}
         return _json(to_payload(answer.decision), headers=headers)
 
     async def order(self, request: Request) -> Response:
-        self._caller(request, Action.READ)
+        await self._may_read(request)
         order_id = request.path_params["order_id"]
-        customer_id = request.query_params.get("customer_id")
+        customer_id = query(request, "customer_id")
         found = await run_in_threadpool(self.gateway.book.latest_on, order_id, customer_id)
         if not found:
             raise _unknown(f"no decision on order {order_id}")
@@ -182,10 +211,9 @@ class _Routes:
         return _json(_order_shown(found[0]))
 
     async def held(self, request: Request) -> Response:
-        self._caller(request, Action.READ)
-        size, after = _page(request)
-        page = await run_in_threadpool(self._held, size, after)
-        return _json(page)
+        await self._may_read(request)
+        size, after = page_of(request, tuple[int, str, str])
+        return _json(await run_in_threadpool(self._held, size, after))
 
     def _held(self, size: int, after: tuple[int, str, str] | None) -> dict[str, Any]:
         found = list(islice(held_orders(self.gateway.copy.ledgers(), after), size + 1))
@@ -194,11 +222,47 @@ class _Routes:
             decided = self.gateway.book.latest_on(order["order_id"], order["customer_id"])
             reasons = decided[0].reasons if decided else []
             orders.append(order | {"reasons": reasons})
-        more = len(found) > size
-        return {"orders": orders, "next": _cursor(found[size - 1][0]) if more else None}
+        return {"orders": orders, "next": _next(found, size, lambda one: one[0])}
+
+    async def orders(self, request: Request) -> Response:
+        await self._may_read(request)
+        customer_id = wanted(request, "customer_id")
+        size, after = page_of(request, str)
+        page = await run_in_threadpool(self._orders, customer_id, size, after)
+        if page is None:
+            raise _unknown(f"no customer {customer_id}")
+        return _json(page)
+
+    def _orders(self, customer_id: str, size: int, after: str | None) -> dict[str, Any] | None:
+        ledger, account_id = self.gateway.copy.place_of(customer_id)
+        if ledger.get(state.account_key(account_id)) is None:
+            return None
+        found = list(islice(orders_of(ledger, account_id, after), size + 1))
+        return {"orders": found[:size], "next": _next(found, size, lambda one: one["order_id"])}
+
+    async def customers(self, request: Request) -> Response:
+        await self._may_read(request)
+        text = query(request, "q")
+        size, after = page_of(request, Match)
+        if text is not None and not self.gateway.names.is_ready:
+            raise _starting("names are being read")
+        return _json(await run_in_threadpool(self._customers, text, size, after))
+
+    def _customers(self, text: str | None, size: int, after: Match | None) -> dict[str, Any]:
+        ledgers, names = self.gateway.copy.ledgers(), self.gateway.names
+        customers = (
+            (match, shown)
+            for match in matches(ledgers, names, text, after)
+            if (shown := self._customer(match.customer_id)) is not None
+        )
+        found = list(islice(customers, size + 1))
+        return {
+            "customers": [shown for _, shown in found[:size]],
+            "next": _next(found, size, lambda one: one[0]),
+        }
 
     async def customer(self, request: Request) -> Response:
-        self._caller(request, Action.READ)
+        await self._may_read(request)
         customer_id = request.path_params["customer_id"]
         shown = await run_in_threadpool(self._customer, customer_id)
         if shown is None:
@@ -212,14 +276,17 @@ class _Routes:
     # ── people ──────────────────────────────────────────────────────────────────────────────────
 
     async def act(self, act: Act, request: Request) -> Response:
-        caller = self._caller(request, act.action)
-        body = await _body(request)
-        path = request.path_params
-        customer_id = path.get("customer_id", body.get("customer_id"))
-        currencies = await run_in_threadpool(self._currencies, customer_id)
-        event = event_of(act, caller, path, body, _stamp(), currencies)
-        logger.info("%s by %s (%s): %s", act.event, caller.name, caller.role, event.event_id)
-        await self.gateway.desk.write(event, account_of(event) or "")
+        caller = await self._recognised(request)
+        with audited(caller, act.event) as entry:
+            allowed(caller, act.action)
+            body = await body_of(request)
+            path = request.path_params
+            customer_id = path.get("customer_id", body.get("customer_id"))
+            currencies = await run_in_threadpool(self._currencies, customer_id)
+            event = event_of(act, caller, path, body, _stamp(), currencies)
+            entry.event_id, entry.account = event.event_id, account_of(event) or ""
+            entry.order_id = getattr(event, "order_id", "")
+            await self.gateway.desk.write(event, entry.account)
         told = {"event_id": event.event_id, "type": act.event, "accepted": True}
         return _json(told, status=202)
 
@@ -238,16 +305,30 @@ class _Routes:
                 )  # fmt: skip
         return known
 
+    async def alerts(self, request: Request) -> Response:
+        if not wants_json(request.headers.get("accept", "")):
+            return await self.listen("alerts", request)
+        await self._may_read(request)
+        customer_id = query(request, "customer_id")
+        size, after = page_of(request, tuple[int, str])
+        book = self.gateway.alert_book
+        if not book.is_ready:
+            raise _starting("alerts are being read")
+        found = await run_in_threadpool(book.page, size + 1, after, customer_id)
+        alerts = [to_payload(one) for one in found[:size]]
+        following = _next(found, size, lambda one: (one.occurred_at, one.event_id))
+        return _json({"alerts": alerts, "next": following}, headers={"Vary": "Accept"})
+
     async def listen(self, name: str, request: Request) -> Response:
-        self._caller(request, Action.READ)
+        await self._may_read(request)
         feed: Feed = getattr(self.gateway, name)
-        customer_id = request.query_params.get("customer_id")
+        customer_id = query(request, "customer_id")
         cursor = request.headers.get("last-event-id")
 
         def wanted(event: Event) -> bool:
             return customer_id is None or getattr(event, "customer_id", None) == customer_id
 
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept"}
         stream = feed.stream(cursor, wanted)
         first = await anext(stream)  # a cursor that is wrong is told before the answer begins
 
@@ -270,31 +351,48 @@ class _Routes:
 
     async def ready(self, _request: Request) -> Response:
         missing = [f"partition {n} is being read" for n in self.gateway.copy.missing()]
-        if not self.gateway.book.is_ready:
-            missing.append("decisions are being read")
+        books = {
+            "decisions": self.gateway.book, "alerts": self.gateway.alert_book,
+            "names": self.gateway.names,
+        }  # fmt: skip
+        missing += [f"{name} are being read" for name, book in books.items() if not book.is_ready]
         if missing:
             return PlainTextResponse("\n".join(missing) + "\n", 503)
         return PlainTextResponse("ok\n")
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
-    def _caller(self, request: Request, action: Action) -> Caller:
-        caller = self.gateway.callers.recognise(request.headers.get("authorization"))
-        allowed(caller, action)
-        return caller
+    async def _recognised(self, request: Request) -> Caller:
+        return await self.gateway.callers.recognise_any(request.headers.get("authorization"))
 
-    def _seconds(self, request: Request) -> float:
-        text = request.headers.get("headroom-timeout")
-        if text is None:
-            return self.gateway.timeout_seconds
-        low, high = _TIMEOUT_BOUNDS
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = -1.0
-        if not low <= seconds <= high:
-            raise malformed(f"Headroom-Timeout: seconds from {low:g} to {high:g}")
-        return seconds
+    async def _may_read(self, request: Request) -> None:
+        allowed(await self._recognised(request), Action.READ)
+
+
+class _OpenToThisMachine:
+    """Where nobody has to say who they are, pages of others that a browser of this machine shows
+    have no business here: neither under a name of theirs, nor by sending from their pages.
+    """
+
+    def __init__(self, app: ASGIApp, routes: _Routes) -> None:
+        self._app = app
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._routes.gateway.callers.is_open:
+            headers = Headers(scope=scope)
+            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+            is_ours = scope["method"] in _READING or (
+                headers.get("sec-fetch-site", "none") in _OWN_SITES
+            )
+            if not is_loopback(host) or not is_ours:
+                problem = Problem(
+                    403, "not_from_here", "Not from there",
+                    "without keys a gateway answers this machine alone, under a name of its own",
+                )  # fmt: skip
+                await problem.response()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def _answering(path: str, handler: Handler, figures: Figures) -> Handler:
@@ -307,9 +405,7 @@ def _answering(path: str, handler: Handler, figures: Figures) -> Handler:
         except Problem as problem:
             response = problem.response()
         except CopyNotReadyError:
-            response = Problem(
-                503, "starting", "Not ready yet", "the state is being read", retry_after=1
-            ).response()
+            response = _starting("the state is being read").response()
         except ClientDisconnect:
             response = Response(status_code=400)
         except HeadroomError as error:
@@ -331,6 +427,10 @@ def _failed() -> Problem:
     return Problem(500, "failed", "Something failed here", "it has been logged")
 
 
+def _starting(detail: str) -> Problem:
+    return Problem(503, "starting", "Not ready yet", detail, retry_after=1)
+
+
 def _unknown(detail: str) -> Problem:
     return Problem(404, "unknown", "Not known", detail)
 
@@ -346,57 +446,15 @@ async def _live(_request: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-async def _body(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent. Raises `Problem` 400, 413, 415."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in ("application/json", ""):
-        raise Problem(415, "media_type", "JSON is needed", "Content-Type: application/json")
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > _BODY_BYTES_MAX:
-            raise Problem(
-                413, "too_large", "The body is too large", f"at most {_BODY_BYTES_MAX} bytes"
-            )
-    try:
-        return json_object(raw.decode())
-    except ValueError as error:
-        raise malformed(f"the body: {error}") from error
-
-
-def _key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= _KEY_CHARACTERS_MAX or not key.isprintable():
-        raise malformed(f"Idempotency-Key: 1 to {_KEY_CHARACTERS_MAX} printable characters")
-    return key
-
-
 def _stamp() -> dict[str, str]:
     """For an event whose sender has no id and no time for it."""
     now = int(time.time() * _MICROSECONDS)
     return {"event_id": f"act-{uuid4()}", "occurred_at": format_instant(now)}
 
 
-def _page(request: Request) -> tuple[int, tuple[int, str, str] | None]:
-    usual, most = _PAGE
-    text = request.query_params.get("limit", str(usual))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-        raise malformed(f"limit: 1 to {most}")
-    after = request.query_params.get("after")
-    return int(text), None if after is None else _place(after)
-
-
-def _cursor(place: tuple[int, str, str]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
-
-
-def _place(cursor: str) -> tuple[int, str, str]:
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=tuple[int, str, str])
-    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
-        raise malformed("after: none of ours") from error
+def _next(found: Sequence[_Entry], size: int, place_of: Callable[[_Entry], object]) -> str | None:
+    """Where the next page begins, if one more was found than a page has."""
+    return cursor_of(place_of(found[size - 1])) if len(found) > size else None
 
 
 def _order_shown(decision: OrderDecision) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who may ask for what: API keys, and the roles that they have.
+"""Who may ask for what: API keys, tokens of an identity provider, and the roles that they have.
 
 A key is 32 random bytes, so its SHA-256 is as good as the key is long: who reads the file learns no
 key, and nothing needs to be slow. A role stands for what its holder may do; decisions on amounts
@@ -11,12 +11,15 @@ import hashlib
 import secrets
 import time
 import tomllib
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from agents.gateway.problems import Problem, busy
+from agents.gateway.issuer import UNKNOWN_SIGNER, Issuer
+from agents.gateway.problems import Problem, busy, unauthenticated
+from agents.gateway.tokens import Holder, UnknownSignerError
 from streams.errors import ConfigurationError
 
 _PREFIX = "hr_"
@@ -24,6 +27,9 @@ _KEY_BYTES = 32
 _HASH_CHARACTERS = 64
 _NAME_MAX = 100
 _BURST_SECONDS = 1.0
+_ID_CHARACTERS = 12
+_PER_SECOND = 1000.0
+"""Where an entry does not say, and for tokens."""
 
 
 class Action(StrEnum):
@@ -70,11 +76,14 @@ class Caller:
         name: stands in what they do, as `by`.
         roles: of `ROLES`.
         per_second: requests that they may make, on average over a second.
+        id: by which the log knows them, where no names stand: `key:` and the beginning of its hash
+            in the file, or `sub:` and what the identity provider knows them by.
     """
 
     name: str
     roles: tuple[str, ...]
     per_second: float
+    id: str = ""
 
     def may(self, action: Action) -> bool:
         return any(action in ROLES[role] for role in self.roles)
@@ -92,8 +101,7 @@ class _Bucket:
     room: float
     at: float
 
-    def take(self, per_second: float) -> bool:
-        now = time.monotonic()
+    def take(self, per_second: float, now: float) -> bool:
         self.room = min(self.room + (now - self.at) * per_second, per_second * _BURST_SECONDS)
         self.at = now
         if self.room < 1:
@@ -106,40 +114,83 @@ class Callers:
     """Recognises callers, and bounds how often each of them comes.
 
     Args:
-        keys: by the SHA-256 of their key, in hexadecimal digits; None: nobody has to say who they
-            are, and everybody may do everything.
+        keys: by the SHA-256 of their key, in hexadecimal digits; None: there are none.
+        issuer: whose tokens are taken too.
+
+    Without keys and without issuer nobody has to say who they are, and everybody may do everything.
     """
 
-    def __init__(self, keys: Mapping[str, Caller] | None) -> None:
-        self._keys = keys
-        self._buckets: dict[str, _Bucket] = {}
+    def __init__(self, keys: Mapping[str, Caller] | None, issuer: Issuer | None = None) -> None:
+        self.is_open = keys is None and issuer is None
+        """Nobody has to say who they are."""
+        self._keys = keys or {}
+        self._issuer = issuer
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        """Of those who came within the last second; the one who came last, last."""
 
     def recognise(self, authorization: str | None) -> Caller:
-        """Who sends this header.
+        """Who sends this header, by what is known here.
 
-        Raises `Problem` 401 for nobody we know, 429 for somebody who comes too often.
+        Raises `Problem`: 401 for nobody we know, 403 for a token without a role, 429 for somebody
+        who comes too often, 503 for a token while the issuer's keys are not known.
         """
-        if self._keys is None:
+        if self.is_open:
             return _ANYBODY
-        scheme, _, key = (authorization or "").partition(" ")
-        caller = None
-        if scheme.lower() == "bearer":
-            caller = self._keys.get(hash_of(key.strip()))
+        token = _token(authorization)
+        if self._issuer is None or _is_key(token):
+            return self._let_in(self._of_key(token))
+        try:
+            return self._let_in(_caller_of(self._issuer.holder_of(token)))
+        except UnknownSignerError as error:
+            raise unauthenticated(UNKNOWN_SIGNER) from error
+
+    async def recognise_any(self, authorization: str | None) -> Caller:
+        """The same; of a token that a new key has signed, the issuer is asked for it."""
+        if self.is_open or self._issuer is None:
+            return self.recognise(authorization)
+        token = _token(authorization)
+        if _is_key(token):
+            return self._let_in(self._of_key(token))
+        return self._let_in(_caller_of(await self._issuer.holder_of_any(token)))
+
+    def _of_key(self, key: str) -> Caller:
+        caller = self._keys.get(hash_of(key))
         if caller is None:
-            raise Problem(
-                401,
-                "unauthenticated",
-                "Who are you?",
-                "a valid API key is needed, as Authorization: Bearer <key>",
-                headers={"WWW-Authenticate": 'Bearer realm="headroom"'},
-            )
-        bucket = self._buckets.setdefault(caller.name, _Bucket(caller.per_second, time.monotonic()))
-        if not bucket.take(caller.per_second):
+            raise unauthenticated("there is no such API key")
+        return caller
+
+    def _let_in(self, caller: Caller) -> Caller:
+        now = time.monotonic()
+        bucket = self._buckets.get(caller.id)
+        if bucket is None:
+            bucket = self._buckets[caller.id] = _Bucket(caller.per_second, now)
+        has_room = bucket.take(caller.per_second, now)
+        self._buckets.move_to_end(caller.id)
+        # One that nobody took from for so long is full again, as a new one is.
+        while now - next(iter(self._buckets.values())).at > _BURST_SECONDS:
+            self._buckets.popitem(last=False)
+        if not has_room:
             raise busy(f"{caller.name} may send {caller.per_second:g} requests a second")
         return caller
 
 
-_ANYBODY = Caller("demo", ("admin",), float("inf"))
+_ANYBODY = Caller("demo", ("admin",), float("inf"), "anybody")
+
+
+def _token(authorization: str | None) -> str:
+    scheme, _, token = (authorization or "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token or not token.isascii():
+        raise unauthenticated("a valid API key or token is needed: Authorization: Bearer <it>")
+    return token
+
+
+def _is_key(token: str) -> bool:
+    return token.startswith(_PREFIX)
+
+
+def _caller_of(holder: Holder) -> Caller:
+    return Caller(holder.name, holder.roles, _PER_SECOND, f"sub:{holder.subject}")
 
 
 def allowed(caller: Caller, action: Action) -> None:
@@ -215,14 +266,14 @@ def read_keys(text: str, where: str) -> dict[str, Caller]:
         if any(one.name == entry["name"] for one in callers.values()):
             faults.append(f"{place}: name: {entry['name']} is there already")
         callers[entry["sha256"]] = Caller(
-            entry["name"], tuple(entry["roles"]), float(entry.get("per_second", _PER_SECOND))
+            entry["name"],
+            tuple(entry["roles"]),
+            float(entry.get("per_second", _PER_SECOND)),
+            f"key:{entry['sha256'][:_ID_CHARACTERS]}",
         )
     if faults:
         raise ConfigurationError("\n".join(faults))
     return callers
-
-
-_PER_SECOND = 1000.0
 
 
 def _faults_of(entry: object) -> list[str]:

@@ -70,6 +70,14 @@ def malformed(detail: str) -> Problem:
     return Problem(400, "malformed", "The request cannot be read", detail)
 
 
+def unauthenticated(detail: str, error: str | None = None) -> Problem:
+    """401: nobody we know. `error` is RFC 6750's word for what is wrong with a token."""
+    challenge = 'Bearer realm="headroom"' + (f', error="{error}"' if error else "")
+    return Problem(
+        401, "unauthenticated", "Who are you?", detail, headers={"WWW-Authenticate": challenge}
+    )
+
+
 def busy(detail: str) -> Problem:
     """429: too much at once."""
     return Problem(429, "too_many_requests", "Too many requests", detail, retry_after=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +12,15 @@ import uvicorn
 from confluent_kafka import Producer
 
 from agents.core.policy import PolicyBook
+from agents.gateway.alert_book import AlertBook
 from agents.gateway.app import Gateway, application
 from agents.gateway.book import DecisionBook
-from agents.gateway.callers import Caller, Callers, load_keys
+from agents.gateway.callers import ROLES, Caller, Callers, load_keys
+from agents.gateway.customer_names import CustomerNames
 from agents.gateway.desk import Desk, Journalist
 from agents.gateway.feed import Feed
+from agents.gateway.issuer import Issuer, open_client
+from agents.gateway.tokens import Terms, parse_roles
 from agents.live_copy import LiveCopy
 from agents.rule_files import load_rules
 from schemas.catalogue import JOURNAL, topic_of
@@ -27,7 +30,7 @@ from streams.errors import ConfigurationError
 from streams.kafka_client import client_config, producer_config, topic_facts, wait_for_brokers
 from streams.logs import set_up_log
 from streams.registry import open_codec
-from streams.settings import Settings
+from streams.settings import Settings, is_loopback
 
 _CONNECTIONS_MAX = 10_000
 """Far more than requests that may wait: those who only ask how it is must still get through."""
@@ -43,11 +46,13 @@ def run_gateway(settings: Settings) -> None:
         TopicMissingError: no worker has run yet.
     """
     set_up_log(settings)
-    keys = _keys(settings)
+    check_door(settings)
+    keys = None if settings.gateway_keys is None else load_keys(settings.gateway_keys)
+    terms = terms_of(settings)
     codec = open_codec(settings)
     policies = load_rules(settings)
     uvicorn.run(
-        application(partial(_opened, settings, codec, keys, policies)),
+        application(partial(_opened, settings, codec, policies, keys, terms)),
         host=settings.gateway_host,
         port=settings.gateway_port,
         log_config=None,
@@ -61,7 +66,11 @@ def run_gateway(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, codec: Codec, keys: dict[str, Caller] | None, policies: PolicyBook
+    settings: Settings,
+    codec: Codec,
+    policies: PolicyBook,
+    keys: dict[str, Caller] | None,
+    terms: Terms | None,
 ) -> AsyncIterator[Gateway]:
     admin = await asyncio.to_thread(wait_for_brokers, settings)
     assert admin is not None  # noqa: S101  nobody gives up
@@ -92,37 +101,68 @@ async def _opened(
 
     polling = threading.Thread(target=poll, name="journalist", daemon=True)
     polling.start()
+    alert_book = AlertBook(config, codec, directory / "alerts")
+    names = CustomerNames(config, codec, directory / "names")
+    for kept in (alert_book, names):
+        kept.start()
     try:
-        yield Gateway(
-            callers=Callers(keys),
-            book=book,
-            desk=desk,
-            copy=copy,
-            policies=policies,
-            alerts=alerts,
-            decisions=decisions,
-            timeout_seconds=settings.gateway_timeout_seconds,
-        )
+        async with _callers(keys, terms) as callers:
+            yield Gateway(
+                callers=callers,
+                book=book,
+                alert_book=alert_book,
+                names=names,
+                desk=desk,
+                copy=copy,
+                policies=policies,
+                alerts=alerts,
+                decisions=decisions,
+                timeout_seconds=settings.gateway_timeout_seconds,
+            )
     finally:
         stopping.set()
         await asyncio.to_thread(polling.join)
-        for one in (alerts, decisions, book, copy):
+        for one in (alerts, decisions, book, alert_book, names, copy):
             await asyncio.to_thread(one.close)
 
 
-def _keys(settings: Settings) -> dict[str, Caller] | None:
-    if settings.gateway_keys is not None:
-        return load_keys(settings.gateway_keys)
-    if not _is_loopback(settings.gateway_host):
+@asynccontextmanager
+async def _callers(keys: dict[str, Caller] | None, terms: Terms | None) -> AsyncIterator[Callers]:
+    if terms is None:
+        yield Callers(keys)
+        return
+    issuer = Issuer(terms, open_client())
+    async with issuer.kept_up():
+        yield Callers(keys, issuer)
+
+
+def check_door(settings: Settings) -> None:
+    """That not everybody who reaches the gateway may do everything.
+
+    Raises:
+        ConfigurationError: nobody has to say who they are, and others than this machine reach it.
+    """
+    is_open = settings.gateway_keys is None and settings.oidc_issuer is None
+    if is_open and not is_loopback(settings.gateway_host):
         raise ConfigurationError(
-            "HEADROOM_GATEWAY_KEYS is not set, so anybody could release orders: without keys a"
-            " gateway listens on a loopback address only"
+            "neither HEADROOM_GATEWAY_KEYS nor HEADROOM_OIDC_ISSUER is set, so anybody could"
+            " release orders: such a gateway listens on a loopback address only"
         )
-    return None
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def terms_of(settings: Settings) -> Terms | None:
+    """What is asked of tokens; None: none are taken.
+
+    Raises:
+        ConfigurationError: the roles are none of ours.
+    """
+    if settings.oidc_issuer is None:
+        return None
+    assert settings.oidc_audience and settings.oidc_roles  # noqa: S101, PT018  checked with the issuer
+    return Terms(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        roles_claim=settings.oidc_roles_claim,
+        name_claim=settings.oidc_name_claim,
+        roles=parse_roles(settings.oidc_roles, ROLES),
+    )

@@ -58,7 +58,8 @@ def test_a_key_opens_what_its_entry_says_and_is_not_in_it() -> None:
     text = entry_of("shop", ("order-system", "viewer"), key)
     assert key not in text
     known = Callers(read_keys(text, "file"))
-    assert known.recognise(f"Bearer {key}") == Caller("shop", ("order-system", "viewer"), 1000.0)
+    caller = known.recognise(f"Bearer {key}")
+    assert caller == Caller("shop", ("order-system", "viewer"), 1000.0, f"key:{hash_of(key)[:12]}")
     assert known.recognise(f"bearer  {key}").name == "shop"
 
 
