@@ -41,3 +41,11 @@ def key(
     secret = new_key()
     typer.echo(entry_of(name, tuple(roles), secret), nl=False)
     typer.echo(f"The key, which is kept nowhere: {secret}", err=True)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the description of the interface for programs (OpenAPI 3.1)."""
+    from agents.gateway.openapi import text  # noqa: PLC0415  a key needs no schemas
+
+    typer.echo(text(), nl=False)

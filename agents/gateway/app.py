@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from itertools import islice
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -34,6 +35,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents.core.policy import PolicyBook
 from agents.credit import state
+from agents.gateway import openapi
 from agents.gateway.acts import ACTS, Act, event_of, valid_event
 from agents.gateway.alert_book import AlertBook
 from agents.gateway.audit import audited
@@ -42,9 +44,10 @@ from agents.gateway.callers import Action, Caller, Callers, allowed
 from agents.gateway.customer_names import CustomerNames
 from agents.gateway.desk import Desk
 from agents.gateway.feed import Feed
-from agents.gateway.problems import Problem
+from agents.gateway.problems import PROBLEMS, Problem
 from agents.gateway.reading import (
     body_of,
+    check_parameters,
     cursor_of,
     idempotency_key,
     page_of,
@@ -66,7 +69,10 @@ from streams.settings import is_loopback
 
 logger = logging.getLogger(__name__)
 
+_OURS = "/v1/"
+_NO_PATH = "no_such_path"
 _MICROSECONDS = 1_000_000
+_OPENAPI = openapi.text()
 _READING = {"GET", "HEAD"}
 _OWN_SITES = {"none", "same-origin"}
 """What a browser says of requests that no other site's page makes."""
@@ -141,11 +147,14 @@ def application(opened: Callable[[], Any]) -> Starlette:
             routes.gateway = gateway
             yield
 
-    def route(path: str, handler: Handler, method: str) -> Route:
-        return Route(path, _answering(path, handler, figures), methods=[method])
+    known = openapi.query_parameters()
 
-    return Starlette(
-        middleware=[Middleware(_OpenToThisMachine, routes)],
+    def route(path: str, handler: Handler, method: str) -> Route:
+        answer = _answering(path, handler, figures, known[method, path])
+        return Route(path, answer, methods=[method])
+
+    app = Starlette(
+        middleware=[Middleware(_Front, routes)],
         lifespan=lifespan,
         routes=[
             route("/v1/orders/check", routes.check, "POST"),
@@ -157,12 +166,15 @@ def application(opened: Callable[[], Any]) -> Starlette:
             *(route(act.path, partial(routes.act, act), "POST") for act in ACTS),
             route("/v1/alerts", routes.alerts, "GET"),
             route("/v1/decisions", partial(routes.listen, "decisions"), "GET"),
+            route(openapi.PATH, _description, "GET"),
             Route("/metrics", routes.metrics, methods=["GET"]),
             Route("/livez", _live, methods=["GET"]),
             Route("/readyz", routes.ready, methods=["GET"]),
         ],
         exception_handlers={HTTPException: _not_ours},
     )
+    app.router.redirect_slashes = False  # a redirect names a host, which a proxy knows better
+    return app
 
 
 class _Routes:
@@ -369,9 +381,11 @@ class _Routes:
         allowed(await self._recognised(request), Action.READ)
 
 
-class _OpenToThisMachine:
-    """Where nobody has to say who they are, pages of others that a browser of this machine shows
-    have no business here: neither under a name of theirs, nor by sending from their pages.
+class _Front:
+    """Looks at a request before its route is chosen.
+
+    Where nobody has to say who they are, pages of others that a browser of this machine shows have
+    no business here: neither under a name of theirs, nor by sending from their pages.
     """
 
     def __init__(self, app: ASGIApp, routes: _Routes) -> None:
@@ -379,9 +393,12 @@ class _OpenToThisMachine:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(_OURS):
+            # An id may have a slash in it, which as %2F does not part the path.
+            scope = {**scope, "path": scope["raw_path"].decode("ascii")}
         if scope["type"] == "http" and self._routes.gateway.callers.is_open:
             headers = Headers(scope=scope)
-            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+            host = _host(headers.get("host", ""))
             is_ours = scope["method"] in _READING or (
                 headers.get("sec-fetch-site", "none") in _OWN_SITES
             )
@@ -390,17 +407,30 @@ class _OpenToThisMachine:
                     403, "not_from_here", "Not from there",
                     "without keys a gateway answers this machine alone, under a name of its own",
                 )  # fmt: skip
-                await problem.response()(scope, receive, send)
+                await _hardened(problem.response())(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-def _answering(path: str, handler: Handler, figures: Figures) -> Handler:
-    """Every error an answer of its kind, every answer counted."""
+def _host(said: str) -> str:
+    """The name in a `Host` header, without its port; empty where there is none."""
+    try:
+        return urlsplit(f"//{said}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _answering(path: str, handler: Handler, figures: Figures, known: frozenset[str]) -> Handler:
+    """Every error an answer of its kind, every answer counted. A parameter that is not known is
+    refused: one that was mistyped would widen what is asked for.
+    """
 
     async def answer(request: Request) -> Response:
         began = time.perf_counter()
+        path_params = request.scope["path_params"]
+        request.scope["path_params"] = {k: unquote(text) for k, text in path_params.items()}
         try:
+            check_parameters(request, known)
             response = await handler(request)
         except Problem as problem:
             response = problem.response()
@@ -414,13 +444,18 @@ def _answering(path: str, handler: Handler, figures: Figures) -> Handler:
         except Exception:
             logger.exception("%s %s failed", request.method, path)
             response = _failed().response()
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        _hardened(response)
         figures.requests.labels(path, response.status_code).inc()
         figures.seconds.labels(path).observe(time.perf_counter() - began)
         return response
 
     return answer
+
+
+def _hardened(response: Response) -> Response:
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 def _failed() -> Problem:
@@ -437,9 +472,14 @@ def _unknown(detail: str) -> Problem:
 
 async def _not_ours(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  it is registered for nothing else
-    kind = {404: "no_such_path", 405: "no_such_method"}.get(error.status_code, "refused")
-    problem = Problem(error.status_code, kind, error.detail, error.detail, headers=error.headers)
-    return problem.response()
+    kind = "no_such_method" if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else _NO_PATH
+    said = PROBLEMS[kind].when
+    problem = Problem(error.status_code, kind, error.detail, said, headers=error.headers)
+    return _hardened(problem.response())
+
+
+async def _description(_request: Request) -> Response:
+    return Response(_OPENAPI, media_type="application/json")
 
 
 async def _live(_request: Request) -> Response:

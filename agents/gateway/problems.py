@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
+_AGAIN = ("Retry-After",)
+
+
+class Kind(NamedTuple):
+    """A kind of problem: its status, when it comes, and the headers that it has."""
+
+    status: int
+    when: str
+    headers: tuple[str, ...] = ()
+
+
+PROBLEMS: Mapping[str, Kind] = {
+    "malformed": Kind(400, "the request cannot be read, or a parameter is none"),
+    "unauthenticated": Kind(401, "no valid API key or token came with it", ("WWW-Authenticate",)),
+    "forbidden": Kind(403, "the caller's role may not do this"),
+    "no_role": Kind(403, "the token has no role that means something here"),
+    "not_from_here": Kind(403, "a gateway without keys answers its own machine alone"),
+    "unknown": Kind(404, "there is no such order or customer"),
+    "no_such_path": Kind(404, "there is nothing under this path"),
+    "no_such_method": Kind(405, "the path cannot do this", ("Allow",)),
+    "ambiguous": Kind(409, "several customers have such an order"),
+    "in_flight": Kind(409, "the same request is still under way", _AGAIN),
+    "order_known": Kind(409, "the order is known with another amount"),
+    "too_large": Kind(413, "the body is too large"),
+    "media_type": Kind(415, "the body is not JSON"),
+    "invalid": Kind(422, "the body can be read, and cannot be true"),
+    "key_reused": Kind(422, "the Idempotency-Key came with another body before"),
+    "too_many_requests": Kind(429, "more at once, or in a second, than is allowed", _AGAIN),
+    "failed": Kind(500, "something failed here"),
+    "no_decision": Kind(503, "no decision in time; the order is placed all the same", _AGAIN),
+    "not_written": Kind(503, "the brokers do not take it; nothing was done", _AGAIN),
+    "starting": Kind(503, "what it is answered from has not been read yet", _AGAIN),
+    "issuer_away": Kind(503, "the identity provider does not answer", _AGAIN),
+}
+"""Every kind there is."""
 
 
 class Problem(Exception):  # noqa: N818  the RFC's word

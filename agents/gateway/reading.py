@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import msgspec
@@ -68,6 +69,17 @@ def seconds_of(request: Request, usual: float) -> float:
     return seconds
 
 
+def check_parameters(request: Request, known: Collection[str]) -> None:
+    """That each parameter of the query is one of these, and there once. Raises `Problem` 400."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in known:
+            there = f"there are {', '.join(sorted(known))}" if known else "there is none"
+            raise malformed(f"a parameter that is not known: {there}")
+        if names.count(name) > 1:
+            raise malformed(f"{name} is there twice")
+
+
 def query(request: Request, name: str) -> str | None:
     """A text among the query's parameters. Raises `Problem` 400."""
     text = request.query_params.get(name)
@@ -113,7 +125,7 @@ def wants_json(accept: str) -> bool:
     shares = dict(_ranges(accept))
     json, events = (_share(kind, shares) for kind in (JSON, EVENTS))
     if json == events:
-        return JSON in shares and EVENTS not in shares
+        return json > 0 and JSON in shares and EVENTS not in shares
     return json > events
 
 

@@ -20,7 +20,7 @@ _FIRST = "\1"
 _BEHIND = "\1"
 """After an account's id: behind all that it has."""
 _LAST = "\U0010ffff"
-_NOT_SHOWN = ("type", "event_id", "occurred_at", "cause_event_id")
+NOT_SHOWN = ("type", "event_id", "occurred_at", "cause_event_id")
 
 
 def customer_shown(
@@ -31,7 +31,7 @@ def customer_shown(
     if account is None:
         return None
     published = figures(ledger, account_id, policies)
-    shown = {k: v for k, v in to_payload(published).items() if k not in _NOT_SHOWN}
+    shown = {k: v for k, v in to_payload(published).items() if k not in NOT_SHOWN}
     shown["customer_id"] = customer_id
     debtor: Debtor | None = ledger.get(debtor_key(account_id))
     temporary = account.temporary_limit
