@@ -42,6 +42,10 @@ FIELDS = (
     "step_id",
     "reason",
     "trace_id",
+    "act",
+    "who",
+    "role",
+    "result",
 )
 """What a line may be about besides its words; given as `extra`."""
 _OURS = ("agents", "streams", "schemas", "benchmarks")

@@ -52,7 +52,8 @@ def audited(caller: Caller, act: str) -> Iterator[Entry]:
         raise
     finally:
         logger.info(
-            "%s by %s (%s): %s %s", act, caller.id, caller.role, entry.result, entry.event_id,
+            "%s by %s (%s): %s, event %s",
+            act, caller.id, caller.role, entry.result, entry.event_id or "none",
             extra={
                 "act": act, "who": caller.id, "role": caller.role, "result": entry.result,
                 "event_id": entry.event_id, "account": entry.account, "order_id": entry.order_id,

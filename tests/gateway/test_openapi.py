@@ -152,7 +152,7 @@ def keeps_to_it(there: MemoryGateway, operation: Any, mode: GenerationMode) -> N
         max_examples=EXAMPLES, derandomize=True, deadline=None, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    def sent(case: schemathesis.Case, known: bool) -> None:
+    def sent(case: schemathesis.Case[Any], known: bool) -> None:
         if known and mode is GenerationMode.POSITIVE:  # nobody comes upon an id that there is
             for name, value in (("customer_id", "C-1"), ("order_id", "H-1")):
                 if name in case.path_parameters:
