@@ -20,6 +20,7 @@ from agents.gateway.customer_names import CustomerNames
 from agents.gateway.desk import Desk, Journalist
 from agents.gateway.feed import Feed
 from agents.gateway.issuer import Issuer, open_client
+from agents.gateway.server import BoundedProtocol
 from agents.gateway.tokens import Terms, parse_roles
 from agents.live_copy import LiveCopy
 from agents.rule_files import load_rules
@@ -55,7 +56,9 @@ def run_gateway(settings: Settings) -> None:
         application(partial(_opened, settings, codec, policies, keys, terms)),
         host=settings.gateway_host,
         port=settings.gateway_port,
+        http=BoundedProtocol,
         log_config=None,
+        log_level="error",  # a warning per request that cannot be read would be for strangers to write
         access_log=False,
         server_header=False,
         limit_concurrency=_CONNECTIONS_MAX,
