@@ -34,6 +34,11 @@ def _checks(settings: Settings) -> Iterator[Check]:
     url = settings.schema_registry_url
     if url:
         yield Check("registry", lambda: services.registry_findings(url), services.REGISTRY_DO)
+    keys = settings.gateway_keys
+    if keys is not None:
+        yield Check("gateway_keys", lambda: services.key_findings(keys), services.KEYS_DO)
+    if settings.oidc_issuer is not None:
+        yield Check("oidc", lambda: services.issuer_findings(settings), services.ISSUER_DO)
     yield Check(clickhouse.CHECK, lambda: clickhouse.clickhouse_findings(settings), clickhouse.DO)
     yield Check("policy", lambda: rules.policy_findings(settings, today), rules.POLICY_DO)
     yield Check("dunning", lambda: rules.dunning_findings(settings, today), rules.DUNNING_DO)

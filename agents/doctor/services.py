@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import os
 import socket
@@ -17,12 +18,16 @@ from agents.alerts.agent import carriers_of
 from agents.alerts.routes_file import load_routes
 from agents.doctor.clock import compared
 from agents.doctor.findings import Check, Finding
+from agents.gateway.callers import load_keys, terms_of
+from agents.gateway.issuer import open_client, read_signers
 from agents.notify.mail import connect, mail_server
 from schemas.catalogue import TOPICS, subject, types_in
 from streams.certificates import certificate_ends
 from streams.errors import ConfigurationError, TransportError
 from streams.settings import Settings
 
+ISSUER_DO = "see HEADROOM_OIDC_ISSUER and _ROLES, and whether the identity provider runs"
+KEYS_DO = "see HEADROOM_GATEWAY_KEYS"
 REGISTRY_DO = "see HEADROOM_SCHEMA_REGISTRY_URL, and whether the registry runs"
 ALERTS_DO = (
     "see HEADROOM_ALERT_ROUTES and docs/alerts.md; `headroom alerts check` tells every fault"
@@ -56,6 +61,24 @@ def registry_findings(urls: str) -> Iterator[Finding]:
         if "date" in answer.headers:
             said = email.utils.parsedate_to_datetime(answer.headers["date"])
             yield compared("registry", said.timestamp(), time.time(), precision=1.0)
+
+
+def issuer_findings(settings: Settings) -> Iterator[Finding]:
+    """Whether the identity provider answers and has keys, and its roles are ours."""
+    terms = terms_of(settings)
+    if terms is None:
+        return
+
+    async def ask() -> int:
+        async with open_client() as client:
+            return len(await read_signers(terms.issuer, client))
+
+    yield Finding("oidc", "ok", f"{terms.issuer} has {asyncio.run(ask())} keys")
+
+
+def key_findings(path: Path) -> Iterator[Finding]:
+    """Whether the file of API keys can be used."""
+    yield Finding("gateway_keys", "ok", f"{len(load_keys(path))} keys in {path}")
 
 
 def carrier_checks(settings: Settings) -> Iterator[Check]:

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from agents.gateway.issuer import UNKNOWN_SIGNER, Issuer
 from agents.gateway.problems import Problem, busy, unauthenticated
-from agents.gateway.tokens import Holder, UnknownSignerError
+from agents.gateway.tokens import Holder, Terms, UnknownSignerError, parse_roles
 from streams.errors import ConfigurationError
+from streams.settings import Settings
 
 _PREFIX = "hr_"
 _KEY_BYTES = 32
@@ -203,6 +204,24 @@ def allowed(caller: Caller, action: Action) -> None:
             "Not with this role",
             f"{caller.name} is {', '.join(caller.roles)}; this takes one of {', '.join(need)}",
         )
+
+
+def terms_of(settings: Settings) -> Terms | None:
+    """What is asked of tokens; None: none are taken.
+
+    Raises:
+        ConfigurationError: the roles are none of ours.
+    """
+    if settings.oidc_issuer is None:
+        return None
+    assert settings.oidc_audience and settings.oidc_roles  # noqa: S101, PT018  checked with the issuer
+    return Terms(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        roles_claim=settings.oidc_roles_claim,
+        name_claim=settings.oidc_name_claim,
+        roles=parse_roles(settings.oidc_roles, ROLES),
+    )
 
 
 def new_key() -> str:

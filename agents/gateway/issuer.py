@@ -117,7 +117,7 @@ class Issuer:
                 return
             self._asked_at = time.monotonic()
             try:
-                signers = await self._read()
+                signers = await read_signers(self._terms.issuer, self._client)
             except TransportError as error:
                 logger.warning("keys of the identity provider cannot be read: %s", error)
                 return
@@ -144,34 +144,40 @@ class Issuer:
             is_fresh = time.monotonic() - self._read_at < _RENEW_SECONDS
             await asyncio.sleep(_RENEW_SECONDS if is_fresh else _ASK_AGAIN_SECONDS)
 
-    async def _read(self) -> Mapping[str, Signer]:
-        found = await self._json(self._terms.issuer.rstrip("/") + DISCOVERY)
-        if not isinstance(found, dict) or found.get("issuer") != self._terms.issuer:
-            raise _no_answer("its configuration names another issuer")
-        where = found.get("jwks_uri")
-        if not isinstance(where, str) or not is_trusted(where):
-            raise _no_answer("its configuration has no https:// address of its keys")
-        signers = signers_of(await self._json(where))
-        if not signers:
-            raise _no_answer("it has no key that can be used")
-        return signers
 
-    async def _json(self, url: str) -> Any:
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                async with self._client.stream("GET", url) as answer:
-                    if answer.status_code != httpx2.codes.OK:
-                        raise _no_answer(f"HTTP {answer.status_code}")
-                    raw = b""
-                    async for chunk in answer.aiter_bytes():
-                        raw += chunk
-                        if len(raw) > _ANSWER_BYTES_MAX:
-                            raise _no_answer("it sends too much")
-                return msgspec.json.decode(raw)
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-            raise _no_answer(type(error).__name__) from error
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise _no_answer("what it sends is no JSON") from error
+async def read_signers(issuer: str, client: httpx2.AsyncClient) -> Mapping[str, Signer]:
+    """The keys that an identity provider signs with, as it says by its discovery document.
+
+    Raises:
+        TransportError: it does not answer, or not as a provider does.
+    """
+    found = await _json(issuer.rstrip("/") + DISCOVERY, client)
+    if not isinstance(found, dict) or found.get("issuer") != issuer:
+        raise _no_answer("its configuration names another issuer")
+    where = found.get("jwks_uri")
+    if not isinstance(where, str) or not is_trusted(where):
+        raise _no_answer("its configuration has no https:// address of its keys")
+    signers = signers_of(await _json(where, client))
+    if not signers:
+        raise _no_answer("it has no key that can be used")
+    return signers
+
+
+async def _json(url: str, client: httpx2.AsyncClient) -> Any:
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS), client.stream("GET", url) as answer:
+            if answer.status_code != httpx2.codes.OK:
+                raise _no_answer(f"HTTP {answer.status_code}")
+            raw = b""
+            async for chunk in answer.aiter_bytes():
+                raw += chunk
+                if len(raw) > _ANSWER_BYTES_MAX:
+                    raise _no_answer("it sends too much")
+        return msgspec.json.decode(raw)
+    except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
+        raise _no_answer(type(error).__name__) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _no_answer("what it sends is no JSON") from error
 
 
 def open_client() -> httpx2.AsyncClient:

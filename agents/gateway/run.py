@@ -15,13 +15,13 @@ from agents.core.policy import PolicyBook
 from agents.gateway.alert_book import AlertBook
 from agents.gateway.app import Gateway, application
 from agents.gateway.book import DecisionBook
-from agents.gateway.callers import ROLES, Caller, Callers, load_keys
+from agents.gateway.callers import Caller, Callers, load_keys, terms_of
 from agents.gateway.customer_names import CustomerNames
 from agents.gateway.desk import Desk, Journalist
 from agents.gateway.feed import Feed
 from agents.gateway.issuer import Issuer, open_client
 from agents.gateway.server import BoundedProtocol
-from agents.gateway.tokens import Terms, parse_roles
+from agents.gateway.tokens import Terms
 from agents.live_copy import LiveCopy
 from agents.rule_files import load_rules
 from schemas.catalogue import JOURNAL, topic_of
@@ -58,7 +58,7 @@ def run_gateway(settings: Settings) -> None:
         port=settings.gateway_port,
         http=BoundedProtocol,
         log_config=None,
-        log_level="error",  # a warning per request that cannot be read would be for strangers to write
+        log_level="error",  # strangers could write a warning a request
         access_log=False,
         server_header=False,
         limit_concurrency=_CONNECTIONS_MAX,
@@ -151,21 +151,3 @@ def check_door(settings: Settings) -> None:
             "neither HEADROOM_GATEWAY_KEYS nor HEADROOM_OIDC_ISSUER is set, so anybody could"
             " release orders: such a gateway listens on a loopback address only"
         )
-
-
-def terms_of(settings: Settings) -> Terms | None:
-    """What is asked of tokens; None: none are taken.
-
-    Raises:
-        ConfigurationError: the roles are none of ours.
-    """
-    if settings.oidc_issuer is None:
-        return None
-    assert settings.oidc_audience and settings.oidc_roles  # noqa: S101, PT018  checked with the issuer
-    return Terms(
-        issuer=settings.oidc_issuer,
-        audience=settings.oidc_audience,
-        roles_claim=settings.oidc_roles_claim,
-        name_claim=settings.oidc_name_claim,
-        roles=parse_roles(settings.oidc_roles, ROLES),
-    )

@@ -12,11 +12,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from gateway.provider import provider
 from notify.mailroom import Mailroom
 
 from agents.doctor import services
 from agents.doctor.findings import Finding, run_all
-from agents.doctor.services import carrier_checks, certificate_findings, registry_findings
+from agents.doctor.services import (
+    carrier_checks,
+    certificate_findings,
+    issuer_findings,
+    key_findings,
+    registry_findings,
+)
+from agents.gateway.callers import entry_of, new_key
 from schemas.catalogue import TOPICS, subject, types_in
 from streams.embedded.ports import LOOPBACK
 from streams.errors import ConfigurationError, TransportError
@@ -180,3 +188,30 @@ def test_the_file_of_routes_and_whether_somebody_listens_where_it_points_to(
     file.write_text("routes = 1")
     with pytest.raises(ConfigurationError, match="routes: should be tables"):
         list(services.alert_findings(settings))
+
+
+def test_an_identity_provider_is_asked_for_its_keys(make_settings: MakeSettings) -> None:
+    with provider() as there:
+        given = {
+            "oidc_issuer": there.issuer, "oidc_audience": "headroom",
+            "oidc_roles": '{"credit": "controller"}',
+        }  # fmt: skip
+        (found,) = issuer_findings(make_settings(**given))
+        assert found == Finding("oidc", "ok", f"{there.issuer} has 1 keys")
+        there.keys = []
+        with pytest.raises(TransportError, match="no key"):
+            list(issuer_findings(make_settings(**given)))
+        with pytest.raises(ConfigurationError, match="no role king"):
+            list(issuer_findings(make_settings(**given | {"oidc_roles": '{"credit": "king"}'})))
+    with pytest.raises(TransportError, match="ConnectError"):
+        list(issuer_findings(make_settings(**given)))
+    assert list(issuer_findings(make_settings())) == []
+
+
+def test_the_file_of_keys_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(entry_of("shop", ("order-system",), new_key()))
+    assert list(key_findings(path)) == [Finding("gateway_keys", "ok", f"1 keys in {path}")]
+    path.write_text("rubbish")
+    with pytest.raises(ConfigurationError):
+        list(key_findings(path))

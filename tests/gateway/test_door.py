@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agents.gateway.run import check_door, terms_of
+from agents.gateway.callers import terms_of
+from agents.gateway.run import check_door
 from agents.gateway.tokens import Terms
 from streams.errors import ConfigurationError
 from streams.settings import Settings, load_settings

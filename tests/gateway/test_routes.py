@@ -223,6 +223,16 @@ def test_a_cursor_that_is_none_is_refused(there: MemoryGateway, client: TestClie
             is_problem(client.get(path, headers=headers), 400, "malformed")
 
 
+def test_a_header_that_is_none_is_refused(there: MemoryGateway, client: TestClient) -> None:
+    wrong = [("Headroom-Timeout", one) for one in ("soon", "0", "31", "inf", "nan", "-1", "")]
+    wrong += [("Idempotency-Key", one) for one in ("k" * 256, "", "a\tb")]
+    for name, value in wrong:
+        headers = there.bearer("order-system") | {name: value}
+        answer = client.post("/v1/orders/check", json=BODIES["OrderPlaced"], headers=headers)
+        is_problem(answer, 400, "malformed")
+    assert there.written == []
+
+
 def test_what_there_is_not_is_told(there: MemoryGateway, client: TestClient) -> None:
     viewer = there.bearer("viewer")
     for path in ("/v1/orders/none", "/v1/customers/none", "/v1/orders?customer_id=none"):
