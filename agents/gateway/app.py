@@ -398,26 +398,25 @@ class _Front:
             scope = {**scope, "path": scope["raw_path"].decode("ascii")}
         if scope["type"] == "http" and self._routes.gateway.callers.is_open:
             headers = Headers(scope=scope)
-            host = _host(headers.get("host", ""))
-            is_ours = scope["method"] in _READING or (
-                headers.get("sec-fetch-site", "none") in _OWN_SITES
-            )
-            if not is_loopback(host) or not is_ours:
-                problem = Problem(
-                    403, "not_from_here", "Not from there",
-                    "without keys a gateway answers this machine alone, under a name of its own",
-                )  # fmt: skip
+            problem = _not_from_here(scope["method"], headers)
+            if problem is not None:
                 await _hardened(problem.response())(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-def _host(said: str) -> str:
-    """The name in a `Host` header, without its port; empty where there is none."""
+def _not_from_here(method: str, headers: Headers) -> Problem | None:
     try:
-        return urlsplit(f"//{said}").hostname or ""
+        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
     except ValueError:
-        return ""
+        host = ""
+    if not is_loopback(host) and not host.endswith(".localhost"):
+        return Problem(421, "misdirected", "Not here", "without keys, only as localhost")
+    if method not in _READING and headers.get("sec-fetch-site", "none") not in _OWN_SITES:
+        return Problem(
+            403, "not_from_here", "Not from there", "a page of another site has sent this"
+        )
+    return None
 
 
 def _answering(path: str, handler: Handler, figures: Figures, known: frozenset[str]) -> Handler:

@@ -433,8 +433,10 @@ _HEADERS: dict[str, Schema] = {
         "schema": _TEXT,
     },
 }
-_ALWAYS = ("unauthenticated", "no_role", "forbidden", "not_from_here", "too_many_requests",
-           "issuer_away", "failed")  # fmt: skip
+_ALWAYS = (
+    "unauthenticated", "no_role", "forbidden", "not_from_here", "misdirected",
+    "too_many_requests", "issuer_away", "failed",
+)  # fmt: skip
 _OF_BODIES = ("malformed", "too_large", "media_type", "invalid")
 _OF_COPIES = ("starting",)
 
