@@ -332,7 +332,7 @@ class _Routes:
         return _json({"alerts": alerts, "next": following}, headers={"Vary": "Accept"})
 
     async def listen(self, name: str, request: Request) -> Response:
-        await self._may_read(request)
+        until = (await self._may_read(request)).until
         feed: Feed = getattr(self.gateway, name)
         customer_id = query(request, "customer_id")
         cursor = request.headers.get("last-event-id")
@@ -346,7 +346,9 @@ class _Routes:
 
         async def all_of_it() -> AsyncIterator[bytes]:
             yield first
-            async for chunk in stream:
+            async for chunk in stream:  # there is one every few seconds
+                if until is not None and time.time() > until:
+                    return  # who comes back with another token goes on where this one ended
                 yield chunk
 
         return StreamingResponse(all_of_it(), media_type="text/event-stream", headers=headers)
@@ -377,8 +379,10 @@ class _Routes:
     async def _recognised(self, request: Request) -> Caller:
         return await self.gateway.callers.recognise_any(request.headers.get("authorization"))
 
-    async def _may_read(self, request: Request) -> None:
-        allowed(await self._recognised(request), Action.READ)
+    async def _may_read(self, request: Request) -> Caller:
+        caller = await self._recognised(request)
+        allowed(caller, Action.READ)
+        return caller
 
 
 class _Front:

@@ -79,12 +79,14 @@ class Caller:
         per_second: requests that they may make, on average over a second.
         id: by which the log knows them, where no names stand: `key:` and the beginning of its hash
             in the file, or `sub:` and what the identity provider knows them by.
+        until: what they came with is good, in seconds since 1970; None: for ever.
     """
 
     name: str
     roles: tuple[str, ...]
     per_second: float
     id: str = ""
+    until: float | None = None
 
     def may(self, action: Action) -> bool:
         return any(action in ROLES[role] for role in self.roles)
@@ -191,7 +193,7 @@ def _is_key(token: str) -> bool:
 
 
 def _caller_of(holder: Holder) -> Caller:
-    return Caller(holder.name, holder.roles, _PER_SECOND, f"sub:{holder.subject}")
+    return Caller(holder.name, holder.roles, _PER_SECOND, f"sub:{holder.subject}", holder.until)
 
 
 def allowed(caller: Caller, action: Action) -> None:

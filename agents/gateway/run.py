@@ -57,6 +57,7 @@ def run_gateway(settings: Settings) -> None:
         host=settings.gateway_host,
         port=settings.gateway_port,
         http=BoundedProtocol,
+        ws="none",
         log_config=None,
         log_level="error",  # strangers could write a warning a request
         access_log=False,

@@ -75,11 +75,13 @@ class Holder(NamedTuple):
         name: that people know.
         subject: the provider's id for them, which never changes.
         roles: at least one.
+        until: the token is good, in seconds since 1970.
     """
 
     name: str
     subject: str
     roles: tuple[str, ...]
+    until: float
 
 
 class Signer(NamedTuple):
@@ -183,7 +185,7 @@ def holder_of(token: str, signers: Mapping[str, Signer], terms: Terms, now: floa
     name = _claim(claims, terms.name_claim)
     if not _is_name(name) or (terms.name_claim == "email" and not claims.get("email_verified")):
         name = subject
-    return Holder(name, subject, tuple(sorted(roles)))
+    return Holder(name, subject, tuple(sorted(roles)), claims["exp"] + LEEWAY_SECONDS)
 
 
 class _Header(msgspec.Struct):

@@ -164,6 +164,7 @@ class ShortFeed:
         if cursor is not None:
             parse_cursor(cursor)
         yield b"retry: 2000\n\n"
+        yield b": still here\n\n"
 
 
 def customer(customer_id: str, limit: int | None = 1_000_00, **more: Any) -> CustomerUpserted:

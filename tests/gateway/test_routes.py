@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
 from gateway.memory import CODEC, NOON, MemoryGateway, customer, order
+from gateway.provider import provider
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from agents import gateway as gateway_package
+from agents.gateway import app as app_module
 from agents.gateway.acts import ACTS
 from agents.gateway.alert_book import ALERTS
 from agents.gateway.callers import ROLES, Action, Callers
+from agents.gateway.issuer import Issuer, open_client
 from agents.gateway.problems import MEDIA_TYPE, PROBLEMS
 from agents.gateway.reading import BODY_BYTES_MAX, wants_json
 from streams.fast_lane.fetch import Record
@@ -492,7 +497,22 @@ def test_a_feed_is_a_feed(there: MemoryGateway, client: TestClient) -> None:
     for path in ("/v1/alerts", "/v1/decisions"):
         answer = client.get(path, headers=there.bearer("viewer"))
         assert answer.headers["content-type"].startswith("text/event-stream")
-        assert answer.text == "retry: 2000\n\n"
+        assert answer.text == "retry: 2000\n\n: still here\n\n"
+
+
+def test_a_feed_ends_with_the_token_for_which_it_was_opened(
+    there: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with provider() as one:
+        there.callers = Callers(None, Issuer(one.terms, open_client()))
+        headers = {"Authorization": f"Bearer {one.token()}"}
+        with there.served() as client:
+            assert client.get("/v1/decisions", headers=headers).text.endswith("still here\n\n")
+            later = time.time() + 400
+            monkeypatch.setattr(
+                app_module, "time", SimpleNamespace(time=lambda: later, perf_counter=lambda: 0.0)
+            )
+            assert client.get("/v1/decisions", headers=headers).text == "retry: 2000\n\n"
 
 
 def test_orders_that_several_customers_have(there: MemoryGateway, client: TestClient) -> None:
