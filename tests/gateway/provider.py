@@ -38,6 +38,7 @@ class Provider:
         self.answers: dict[str, tuple[int, bytes]] = {}
         """By path, in the place of the usual ones."""
         self.asked: list[str] = []
+        self.clock = time.time
         self.is_asked = threading.Event()
         self.goes_on = threading.Event()
         """Questions wait for it."""
@@ -62,7 +63,7 @@ class Provider:
         return 200, json.dumps(found).encode()
 
     def claims(self, *roles: str, **more: Any) -> dict[str, Any]:
-        now = int(time.time())
+        now = int(self.clock())
         return {
             "iss": self.issuer, "aud": [AUDIENCE, "account"], "sub": "0d3c-77", "iat": now,
             "exp": now + 300, "preferred_username": "anna",
