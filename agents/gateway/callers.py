@@ -164,11 +164,12 @@ class Callers:
 
     def _let_in(self, caller: Caller) -> Caller:
         now = time.monotonic()
-        bucket = self._buckets.get(caller.id)
+        who = caller.id or caller.name
+        bucket = self._buckets.get(who)
         if bucket is None:
-            bucket = self._buckets[caller.id] = _Bucket(caller.per_second, now)
+            bucket = self._buckets[who] = _Bucket(caller.per_second, now)
         has_room = bucket.take(caller.per_second, now)
-        self._buckets.move_to_end(caller.id)
+        self._buckets.move_to_end(who)
         # One that nobody took from for so long is full again, as a new one is.
         while now - next(iter(self._buckets.values())).at > _BURST_SECONDS:
             self._buckets.popitem(last=False)
