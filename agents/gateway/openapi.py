@@ -26,7 +26,7 @@ from agents.gateway.reading import (
     TIMEOUT_BOUNDS,
 )
 from agents.gateway.shown import NOT_SHOWN
-from agents.intake.rules import ID_CHARACTERS_MAX
+from agents.intake.rules import AMOUNT_MAX, ID_CHARACTERS_MAX
 from schemas import events, records
 from schemas.events import BY_NAME, CreditLimitAlert, Event, ExposureChanged, OrderDecision
 from schemas.fields import Field, fields_of, holds_money
@@ -50,8 +50,8 @@ _INSTANT: Schema = {
 _AMOUNT: Schema = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
 _AMOUNT_GIVEN: Schema = {
     "oneOf": [
-        {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,4})?$"},
-        {"type": "integer", "minimum": 0, "maximum": 10**12},
+        {"type": "string", "pattern": r"^[0-9]{1,30}(\.[0-9]{1,4})?$"},
+        {"type": "integer", "minimum": 0, "maximum": AMOUNT_MAX},
     ]
 }
 _INTEGER: Schema = {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}

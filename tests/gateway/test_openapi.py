@@ -166,3 +166,16 @@ def keeps_to_it(there: MemoryGateway, operation: Any, mode: GenerationMode) -> N
         case.call_and_validate(headers=headers)
 
     sent()
+
+
+def test_amounts_that_are_taken_are_described(there: MemoryGateway) -> None:
+    """A long run found one beyond what the description allowed."""
+    largest = {"customer_id": "C-1", "dispute_id": "D", "reason": "r", "amount": 10**13}
+    with there.served() as client:
+        path, headers = "/v1/invoices/I-1/dispute", there.bearer("admin")
+        assert client.post(path, json=largest, headers=headers).status_code == 202
+        beyond = largest | {"amount": 10**15 + 1}
+        assert client.post(path, json=beyond, headers=headers).status_code == 422
+    body = document()["components"]["schemas"]["InvoiceDisputedAct"]
+    number = next(one for one in body["properties"]["amount"]["oneOf"] if one["type"] == "integer")
+    assert number["maximum"] == 10**15

@@ -247,7 +247,7 @@ def test_what_there_is_not_is_told(there: MemoryGateway, client: TestClient) -> 
     viewer = there.bearer("viewer")
     for path in ("/v1/orders/none", "/v1/customers/none", "/v1/orders?customer_id=none"):
         is_problem(client.get(path, headers=viewer), 404, "unknown")
-    for path in ("/", "/v1", "/v1/", "/v1/nothing", "/v1/orders/a/b", "/v1/customers/"):
+    for path in ("/elsewhere", "/v1", "/v1/", "/v1/nothing", "/v1/orders/a/b", "/v1/customers/"):
         is_problem(client.get(path, headers=viewer), 404, "no_such_path")
     wrong = [
         ("DELETE", "/v1/customers/C-1"), ("POST", "/v1/alerts"), ("PUT", "/v1/orders/check"),
