@@ -267,6 +267,7 @@ def _shown_customer() -> Schema:
         "known": _BOOLEAN | _said("Whether there has been a master record."),
         "name": _or_null(_TEXT),
         "segment": _TEXT,
+        "account_manager": _or_null(_TEXT),
         "blocked": _BOOLEAN | _said("All new orders are held."),
         "closed": _BOOLEAN,
         "unlimited": _BOOLEAN,
@@ -311,7 +312,7 @@ def _schemas() -> dict[str, Schema]:
         "An order that is about to be taken: an `OrderPlaced`."
     )
     for act in ACTS:
-        found[f"{act.event}Act"] = body_schema(BY_NAME[act.event], _names_in(act.path)) | _said(
+        found[body_name(act)] = body_schema(BY_NAME[act.event], _names_in(act.path)) | _said(
             records.current(act.event)["doc"]
         )
     found["Accepted"] = {
@@ -373,6 +374,7 @@ _PARAMETERS: dict[str, Schema] = {
     "customer_id": {"name": "customer_id", "in": "path", "required": True, "schema": _ID},
     "invoice_id": {"name": "invoice_id", "in": "path", "required": True, "schema": _ID},
     "promise_id": {"name": "promise_id", "in": "path", "required": True, "schema": _ID},
+    "alert_id": {"name": "alert_id", "in": "path", "required": True, "schema": _ID},
     "of_customer": {
         "name": "customer_id", "in": "query", "schema": _ID,
         "description": "Only of this customer.",
@@ -512,16 +514,24 @@ def _of_customers() -> list[Operation]:
     ]  # fmt: skip
 
 
+def _name_of(act: Act) -> str:
+    """`releaseOrder`, from the path."""
+    *_, of, verb = re.sub(r"/\{\w+\}", "", act.path).split("/")
+    return verb + of.capitalize()[:-1] if of != f"v{VERSION}" else f"make{verb.capitalize()[:-1]}"
+
+
+def body_name(act: Act) -> str:
+    """What the schema of its body is called: one event may come of several acts."""
+    name = _name_of(act)
+    return name[0].upper() + name[1:]
+
+
 def _of_act(act: Act) -> Operation:
-    verb = act.path.rpartition("/")[2]
-    name = (
-        "makePromise" if verb.startswith("{") else verb + act.path.split("/")[2].capitalize()[:-1]
-    )
     return Operation(
-        "post", act.path, name, "acts", act.summary, act.action, _names_in(act.path),
+        "post", act.path, _name_of(act), "acts", act.summary, act.action, _names_in(act.path),
         Answer(202, "It is in the journal; what comes of it follows", {JSON: _ref("Accepted")}),
         (*_OF_BODIES, "starting", "not_written"),
-        _ref(f"{act.event}Act"),
+        _ref(body_name(act)),
     )  # fmt: skip
 
 

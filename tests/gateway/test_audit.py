@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import KafkaError
 from gateway.memory import MemoryGateway, customer, order
 from gateway.provider import provider
-from gateway.test_routes import BODIES
+from gateway.test_routes import BODIES, body_for
 from observed.canaries import Canaries, leaks
 
 from agents.gateway.acts import ACTS
@@ -66,7 +66,7 @@ def test_each_act_has_a_line(there: MemoryGateway, lines: Lines) -> None:
     with there.served() as client:
         for act in ACTS:
             path = act.path.replace("{", "").replace("}", "")
-            told = client.post(path, json=BODIES[act.event], headers=there.bearer("admin")).json()
+            told = client.post(path, json=body_for(act), headers=there.bearer("admin")).json()
             said = lines.last()
             assert said.pop("account") in {"C-1", "customer_id"}
             said.pop("order_id", None)
@@ -156,12 +156,12 @@ def test_nothing_else_of_what_is_sent_is_in_the_log(
     with there.served() as client:
         for act in ACTS:
             path = act.path.replace("{", "").replace("}", "")
-            for broken in (None, *BODIES[act.event]):
+            for broken in (None, *body_for(act)):
                 body = {
                     name: canaries.word(f"{act.event}.{name}")
                     if name in (broken, "reason")
                     else value
-                    for name, value in BODIES[act.event].items()
+                    for name, value in body_for(act).items()
                 }
                 if broken in ("customer_id", "dispute_id", "invoice_ids"):
                     continue  # ids may stand there

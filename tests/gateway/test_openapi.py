@@ -22,7 +22,7 @@ from starlette.routing import Route
 import schemas
 from agents.gateway.acts import ACTS
 from agents.gateway.callers import ROLES, Action
-from agents.gateway.openapi import PATH, document, text
+from agents.gateway.openapi import PATH, body_name, document, text
 from agents.gateway.problems import PROBLEMS
 from schemas.events import BY_NAME
 from schemas.fields import field_names
@@ -93,7 +93,7 @@ def test_every_problem_can_come_of_something() -> None:
 def test_a_body_has_the_fields_of_its_event_but_what_is_known_already() -> None:
     bodies = document()["components"]["schemas"]
     for act in ACTS:
-        body = bodies[f"{act.event}Act"]
+        body = bodies[body_name(act)]
         known = {"by", "role"} | {
             one.strip("{}") for one in act.path.split("/") if one.startswith("{")
         }
@@ -176,6 +176,6 @@ def test_amounts_that_are_taken_are_described(there: MemoryGateway) -> None:
         assert client.post(path, json=largest, headers=headers).status_code == 202
         beyond = largest | {"amount": 10**15 + 1}
         assert client.post(path, json=beyond, headers=headers).status_code == 422
-    body = document()["components"]["schemas"]["InvoiceDisputedAct"]
+    body = document()["components"]["schemas"]["DisputeInvoice"]
     number = next(one for one in body["properties"]["amount"]["oneOf"] if one["type"] == "integer")
     assert number["maximum"] == 10**15
