@@ -19,7 +19,7 @@ from agents.alerts.routes_file import load_routes
 from agents.doctor.clock import compared
 from agents.doctor.findings import Check, Finding
 from agents.gateway.callers import load_keys, terms_of
-from agents.gateway.issuer import open_client, read_signers
+from agents.gateway.issuer import open_client, read_provider
 from agents.notify.mail import connect, mail_server
 from schemas.catalogue import TOPICS, subject, types_in
 from streams.certificates import certificate_ends
@@ -71,7 +71,7 @@ def issuer_findings(settings: Settings) -> Iterator[Finding]:
 
     async def ask() -> int:
         async with open_client() as client:
-            return len(await read_signers(terms.issuer, client))
+            return len((await read_provider(terms.issuer, client)).signers)
 
     yield Finding("oidc", "ok", f"{terms.issuer} has {asyncio.run(ask())} keys")
 

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from agents.gateway.issuer import UNKNOWN_SIGNER, Issuer
 from agents.gateway.problems import Problem, busy, unauthenticated
+from agents.gateway.sign_in import PREFIX as SESSION
+from agents.gateway.sign_in import SignIn
 from agents.gateway.tokens import Holder, Terms, UnknownSignerError, parse_roles
 from streams.errors import ConfigurationError
 from streams.settings import Settings
@@ -119,15 +121,22 @@ class Callers:
     Args:
         keys: by the SHA-256 of their key, in hexadecimal digits; None: there are none.
         issuer: whose tokens are taken too.
+        sign_in: whose sessions are, of people who signed in with that issuer.
 
     Without keys and without issuer nobody has to say who they are, and everybody may do everything.
     """
 
-    def __init__(self, keys: Mapping[str, Caller] | None, issuer: Issuer | None = None) -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, Caller] | None,
+        issuer: Issuer | None = None,
+        sign_in: SignIn | None = None,
+    ) -> None:
         self.is_open = keys is None and issuer is None
         """Nobody has to say who they are."""
         self._keys = keys or {}
         self._issuer = issuer
+        self._sign_in = sign_in
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         """Of those who came within the last second; the one who came last, last."""
 
@@ -140,8 +149,8 @@ class Callers:
         if self.is_open:
             return _ANYBODY
         token = _token(authorization)
-        if self._issuer is None or _is_key(token):
-            return self._let_in(self._of_key(token))
+        if (caller := self._at_hand(token)) is not None or self._issuer is None:
+            return self._let_in(caller or self._of_key(token))
         try:
             return self._let_in(_caller_of(self._issuer.holder_of(token)))
         except UnknownSignerError as error:
@@ -152,9 +161,17 @@ class Callers:
         if self.is_open or self._issuer is None:
             return self.recognise(authorization)
         token = _token(authorization)
-        if _is_key(token):
-            return self._let_in(self._of_key(token))
+        if (caller := self._at_hand(token)) is not None:
+            return self._let_in(caller)
         return self._let_in(_caller_of(await self._issuer.holder_of_any(token)))
+
+    def _at_hand(self, token: str) -> Caller | None:
+        """Of a key or a session; None for what the issuer has to be known for."""
+        if token.startswith(_PREFIX):
+            return self._of_key(token)
+        if self._sign_in is not None and token.startswith(SESSION):
+            return _caller_of(self._sign_in.holder_of(token))
+        return None
 
     def _of_key(self, key: str) -> Caller:
         caller = self._keys.get(hash_of(key))
@@ -187,10 +204,6 @@ def _token(authorization: str | None) -> str:
     if scheme.lower() != "bearer" or not token or not token.isascii():
         raise unauthenticated("a valid API key or token is needed: Authorization: Bearer <it>")
     return token
-
-
-def _is_key(token: str) -> bool:
-    return token.startswith(_PREFIX)
 
 
 def _caller_of(holder: Holder) -> Caller:

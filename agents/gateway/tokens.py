@@ -155,8 +155,10 @@ def _algorithms_of(key: Key) -> tuple[str, ...]:
             return ()
 
 
-def holder_of(token: str, signers: Mapping[str, Signer], terms: Terms, now: float) -> Holder:
-    """Whose token it is.
+def claims_of(
+    token: str, signers: Mapping[str, Signer], terms: Terms, now: float
+) -> dict[str, Any]:
+    """What a token says, once it is known to be good.
 
     Args:
         token: as it was sent.
@@ -167,7 +169,6 @@ def holder_of(token: str, signers: Mapping[str, Signer], terms: Terms, now: floa
     Raises:
         WrongTokenError: it is forged, expired, not valid yet, of or for somebody else.
         UnknownSignerError: it names a key that is not at hand.
-        NoRoleError: none of its roles is one of ours.
     """
     signer = _signer_of(token, signers)
     try:
@@ -175,17 +176,30 @@ def holder_of(token: str, signers: Mapping[str, Signer], terms: Terms, now: floa
         _registry(terms, now).validate(claims)
     except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise WrongTokenError(_said(error)) from error
-    subject = claims[SUBJECT]
-    if not _is_name(subject):
+    if not _is_name(claims[SUBJECT]):
         raise WrongTokenError("its sub is no name")
-    roles = {terms.roles[one] for one in _texts(_claim(claims, terms.roles_claim))
-             if one in terms.roles}  # fmt: skip
+    return claims
+
+
+def holder_of(claims: Mapping[str, Any], terms: Terms) -> Holder:
+    """Whose token it is that says this.
+
+    Raises:
+        NoRoleError: none of its roles is one of ours.
+    """
+    roles = roles_in(claims, terms)
     if not roles:
         raise NoRoleError
     name = _claim(claims, terms.name_claim)
     if not _is_name(name) or (terms.name_claim == "email" and not claims.get("email_verified")):
-        name = subject
-    return Holder(name, subject, tuple(sorted(roles)), claims["exp"] + LEEWAY_SECONDS)
+        name = claims[SUBJECT]
+    return Holder(name, claims[SUBJECT], roles, claims["exp"] + LEEWAY_SECONDS)
+
+
+def roles_in(claims: Mapping[str, Any], terms: Terms) -> tuple[str, ...]:
+    """Those of our roles that a token has."""
+    theirs = _texts(_claim(claims, terms.roles_claim))
+    return tuple(sorted({terms.roles[one] for one in theirs if one in terms.roles}))
 
 
 class _Header(msgspec.Struct):

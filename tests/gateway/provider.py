@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from joserfc import jwt
 from joserfc.errors import SecurityWarning
@@ -20,6 +22,7 @@ from agents.gateway.issuer import DISCOVERY
 from agents.gateway.tokens import Terms
 
 AUDIENCE = "headroom"
+CLIENT, SECRET = "headroom-console", "s3cret & more"
 ROLES = {"credit-managers": "manager", "credit": "controller", "shop": "order-system"}
 RSA = RSAKey.generate_key(2048, {"kid": "rsa", "use": "sig", "alg": "RS256"})
 with warnings.catch_warnings():
@@ -38,6 +41,12 @@ class Provider:
         self.answers: dict[str, tuple[int, bytes]] = {}
         """By path, in the place of the usual ones."""
         self.asked: list[str] = []
+        self.codes: dict[str, dict[str, str]] = {}
+        self.identity: dict[str, Any] = {}
+        self.access: dict[str, Any] = {}
+        """What the tokens say of who signs in, beside or in place of the usual."""
+        self.odd: dict[str, Any] = {}
+        """The same for the answer that has them."""
         self.clock = time.time
         self.is_asked = threading.Event()
         self.goes_on = threading.Event()
@@ -56,11 +65,50 @@ class Provider:
             return self.answers[path]
         if path == "/realms/firm" + DISCOVERY:
             found: Any = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"}
+            found |= {
+                "authorization_endpoint": f"{self.issuer}/auth",
+                "token_endpoint": f"{self.issuer}/token",
+            }
         elif path == "/realms/firm/keys":
             found = {"keys": [key.as_dict(private=False) for key in self.keys]}
         else:
             return 404, b""
         return 200, json.dumps(found).encode()
+
+    def sign_in(self, url: str) -> str:
+        """What a browser is sent to, as the provider sends it back once somebody signed in."""
+        where, _, query = url.partition("?")
+        assert where == f"{self.issuer}/auth"
+        asked = dict(parse_qsl(query, strict_parsing=True))
+        assert asked["response_type"] == "code"
+        assert asked["code_challenge_method"] == "S256"
+        assert "openid" in asked["scope"].split()
+        code = f"code-{len(self.codes)}"
+        self.codes[code] = asked
+        given = urlencode({"code": code, "state": asked["state"], "iss": self.issuer})
+        return f"{asked['redirect_uri']}?{given}"
+
+    def token_answer(self, form: dict[str, str], authorization: str) -> tuple[int, bytes]:
+        """Tokens for a code, once, for who began with it."""
+        asked = self.codes.pop(form.get("code", ""), None)
+        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        secret = base64.b64encode(f"{quote_plus(CLIENT)}:{quote_plus(SECRET)}".encode()).decode()
+        if (
+            asked is None
+            or form["grant_type"] != "authorization_code"
+            or asked["code_challenge"] != challenge
+            or (asked["client_id"], asked["redirect_uri"])
+            != (form["client_id"], form["redirect_uri"])
+            or authorization != f"Basic {secret}"
+        ):
+            return 400, b'{"error": "invalid_grant"}'
+        told = {"nonce": asked["nonce"], "aud": asked["client_id"]} | self.identity
+        answer: dict[str, Any] = {
+            "access_token": self.token(**self.access), "token_type": "Bearer",
+            "id_token": self.token(**told),
+        }  # fmt: skip
+        return 200, json.dumps(answer | self.odd).encode()
 
     def claims(self, *roles: str, **more: Any) -> dict[str, Any]:
         now = int(self.clock())
@@ -93,7 +141,18 @@ def provider() -> Iterator[Provider]:
         one: ClassVar[Provider]
 
         def do_GET(self) -> None:
-            status, body = self.one.answer(self.path)
+            self._send(*self.one.answer(self.path))
+
+        def do_POST(self) -> None:
+            self.one.asked.append(self.path)
+            raw = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            shown = self.headers.get("Authorization", "")
+            if self.path in self.one.answers:
+                self._send(*self.one.answers[self.path])
+            else:
+                self._send(*self.one.token_answer(dict(parse_qsl(raw)), shown))
+
+        def _send(self, status: int, body: bytes) -> None:
             self.send_response(status)
             if status in {301, 302}:
                 self.send_header("Location", body.decode())

@@ -21,6 +21,7 @@ from agents.gateway.tokens import (
     NoRoleError,
     UnknownSignerError,
     WrongTokenError,
+    claims_of,
     holder_of,
     parse_roles,
     signers_of,
@@ -34,7 +35,8 @@ SIGNERS = signers_of({"keys": [one.as_dict(private=False) for one in (RSA, EC, E
 
 
 def holder(token: str, now: float = NOW, **terms: Any) -> Holder:
-    return holder_of(token, SIGNERS, replace(P.terms, **terms), now)
+    asked = replace(P.terms, **terms)
+    return holder_of(claims_of(token, SIGNERS, asked, now), asked)
 
 
 def test_a_token_tells_who_it_is_and_in_which_roles() -> None:
@@ -159,7 +161,7 @@ def test_without_a_kid_the_only_key_counts() -> None:
     bare = segment({"alg": "RS256"})
     token = P.token(RSA, {"kid": ""})
     assert not token.startswith(bare)
-    assert holder_of(token, only, P.terms, NOW).name == "anna"
+    assert holder_of(claims_of(token, only, P.terms, NOW), P.terms).name == "anna"
 
 
 def test_keys_that_sign_nothing_are_passed_over() -> None:
