@@ -146,9 +146,13 @@ class Glance:
 
     def scan(self, start: str, end: str) -> Iterator[tuple[str, Any]]:
         """Keys with start <= key < end, ascending."""
-        found = {
-            raw_key.decode(): raw for raw_key, raw in _range(self._db, start.encode(), end.encode())
-        }
+        on_disk = _range(self._db, start.encode(), end.encode())
+        if not self._put:  # nothing is read that nobody asks for: a range may be a whole partition
+            for raw_key, raw in on_disk:
+                key = raw_key.decode()
+                yield key, self._decode(key, raw)
+            return
+        found = {raw_key.decode(): raw for raw_key, raw in on_disk}
         for key in sorted(found.keys() | {key for key in self._put if start <= key < end}):
             value = self._put[key] if key in self._put else self._decode(key, found[key])
             if value is not None:
@@ -457,6 +461,11 @@ class PartitionStore:
 
     def _range(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         return _range(self._db, start, end)
+
+
+def is_of_ledger(raw_key: bytes) -> bool:
+    """Whether what is written under a key is the ledger's, and not about how far it has come."""
+    return not raw_key.startswith(_PLUMBING)
 
 
 def _range(db: Rdict, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
