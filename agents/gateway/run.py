@@ -12,6 +12,7 @@ from functools import partial
 import uvicorn
 from confluent_kafka import Producer
 
+from agents.console.run import ConsoleParts, secrets_of
 from agents.core.policy import PolicyBook
 from agents.gateway.app import Gateway, application
 from agents.gateway.book import DecisionBook
@@ -44,6 +45,7 @@ def run_gateway(settings: Settings) -> None:
     """
     set_up_log(settings)
     keys = _keys(settings)
+    secrets_of(settings)
     codec = open_codec(settings)
     policies = load_rules(settings)
     uvicorn.run(
@@ -76,12 +78,17 @@ async def _opened(
     def heard(decisions: list[OrderDecision]) -> None:
         for desk in desks:
             desk.hear(decisions)
+        lists.heard(decisions)
 
+    def latest_on(order_id: str, customer_id: str) -> list[OrderDecision]:
+        return book.latest_on(order_id, customer_id)
+
+    lists = ConsoleParts(settings, codec, policies, directory / "console", latest_on)
     book = DecisionBook(config, codec, directory / "decisions", heard)
     desk = Desk(journalist, book.answer_to, book.latest_on, at_once=settings.gateway_at_once)
     desks.append(desk)
     book.start()
-    copy = LiveCopy(settings, directory / "state")
+    copy = LiveCopy(settings, directory / "state", lists.index)
     alerts = Feed(config, topic_of("CreditLimitAlert"), codec)
     decisions = Feed(config, topic_of("OrderDecision"), codec)
     stopping = threading.Event()
@@ -92,9 +99,10 @@ async def _opened(
 
     polling = threading.Thread(target=poll, name="journalist", daemon=True)
     polling.start()
+    callers = Callers(keys)
     try:
         yield Gateway(
-            callers=Callers(keys),
+            callers=callers,
             book=book,
             desk=desk,
             copy=copy,
@@ -102,11 +110,12 @@ async def _opened(
             alerts=alerts,
             decisions=decisions,
             timeout_seconds=settings.gateway_timeout_seconds,
+            console=lists.opened(callers, desk, copy, is_open=keys is None),
         )
     finally:
         stopping.set()
         await asyncio.to_thread(polling.join)
-        for one in (alerts, decisions, book, copy):
+        for one in (alerts, decisions, book, lists, copy):
             await asyncio.to_thread(one.close)
 
 
