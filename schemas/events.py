@@ -182,6 +182,39 @@ class OrderHeld(Event, frozen=True, kw_only=True, gc=False):
     confirmed_by: str | None = None
 
 
+class OrderReleaseProposed(Event, frozen=True, kw_only=True, gc=False):
+    """A person would release the order, and asks another one to confirm it or to do it. Nothing
+    follows from it by itself. It is about the order's decision of this number: after another one,
+    nothing is proposed any more.
+    """
+
+    customer_id: str
+    order_id: str
+    by: str
+    reason: str
+    role: str | None = None
+    decision_number: int | None = None
+
+
+class OrderReleaseDeclined(Event, frozen=True, kw_only=True, gc=False):
+    """What was proposed is not done: somebody else declined it, or who proposed it took it back."""
+
+    customer_id: str
+    order_id: str
+    by: str
+    reason: str
+    role: str | None = None
+
+
+class CustomerNoteAdded(Event, frozen=True, kw_only=True, gc=False):
+    """What a person wrote down about a customer, for the others. It changes no decision."""
+
+    customer_id: str
+    text: str
+    by: str
+    role: str | None = None
+
+
 # ── invoices ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -696,6 +729,8 @@ INCOMING: tuple[type[Event], ...] = (
     OrderCancelled,
     OrderReleased,
     OrderHeld,
+    OrderReleaseProposed,
+    OrderReleaseDeclined,
     InvoiceIssued,
     CreditNoteIssued,
     InvoiceCancelled,
@@ -720,6 +755,7 @@ INCOMING: tuple[type[Event], ...] = (
     DunningStepDecided,
     AlertAcknowledged,
     AlertSnoozed,
+    CustomerNoteAdded,
     BusinessDayContinued,
     AccountMoved,
     AccountRecalled,

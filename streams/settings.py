@@ -199,6 +199,14 @@ class Settings(BaseSettings):
         64, "Requests that may wait for a decision; more are told to come back", "requests",
         ge=1, le=100_000,
     )  # fmt: skip
+    console_secret: SecretStr | None = _setting(
+        None,
+        "Encrypts who is signed in to the console, 32 characters or more, the same for all "
+        "gateways; the first of several, by comma; without one, sessions end with the gateway",
+    )
+    console_session_hours: float = _setting(
+        10.0, "How long somebody who signed in to the console stays so", "hours", ge=0.1, le=168
+    )
     alert_routes: Path | None = _setting(
         None, "TOML file that says who is told of which alert; without one nobody is"
     )

@@ -85,6 +85,12 @@ def run_demo(
             )
         )
 
+        console.print(
+            f"To watch it in a browser, in another terminal: {PREFIX}EMBEDDED_DIR="
+            f"{settings.embedded_dir} headroom gateway, then http://127.0.0.1:6068/console/",
+            soft_wrap=True,
+        )
+
         def check() -> None:
             if stop.is_set():
                 raise DemoFailedError("stopped; nothing is left running")

@@ -33,6 +33,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from agents.console.app import Console, console_routes
 from agents.core.policy import PolicyBook
 from agents.credit import state
 from agents.gateway import openapi
@@ -95,6 +96,7 @@ class Gateway:
         policies: by which figures are told.
         alerts, decisions: feeds.
         timeout_seconds: for a decision, where the request does not say.
+        console: the pages for people.
     """
 
     callers: Callers
@@ -107,6 +109,7 @@ class Gateway:
     alerts: Feed
     decisions: Feed
     timeout_seconds: float
+    console: Console
 
 
 class Figures:
@@ -170,6 +173,7 @@ def application(opened: Callable[[], Any]) -> Starlette:
             Route("/metrics", routes.metrics, methods=["GET"]),
             Route("/livez", _live, methods=["GET"]),
             Route("/readyz", routes.ready, methods=["GET"]),
+            *console_routes(lambda: routes.gateway.console),
         ],
         exception_handlers={HTTPException: _not_ours},
     )

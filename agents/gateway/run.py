@@ -11,6 +11,7 @@ from functools import partial
 import uvicorn
 from confluent_kafka import Producer
 
+from agents.console.run import ConsoleParts, secrets_of
 from agents.core.policy import PolicyBook
 from agents.gateway.alert_book import AlertBook
 from agents.gateway.app import Gateway, application
@@ -50,6 +51,7 @@ def run_gateway(settings: Settings) -> None:
     check_door(settings)
     keys = None if settings.gateway_keys is None else load_keys(settings.gateway_keys)
     terms = terms_of(settings)
+    secrets_of(settings)
     codec = open_codec(settings)
     policies = load_rules(settings)
     uvicorn.run(
@@ -89,12 +91,17 @@ async def _opened(
     def heard(decisions: list[OrderDecision]) -> None:
         for desk in desks:
             desk.hear(decisions)
+        lists.heard(decisions)
 
+    def latest_on(order_id: str, customer_id: str) -> list[OrderDecision]:
+        return book.latest_on(order_id, customer_id)
+
+    lists = ConsoleParts(settings, codec, policies, directory / "console", latest_on)
     book = DecisionBook(config, codec, directory / "decisions", heard)
     desk = Desk(journalist, book.answer_to, book.latest_on, at_once=settings.gateway_at_once)
     desks.append(desk)
     book.start()
-    copy = LiveCopy(settings, directory / "state")
+    copy = LiveCopy(settings, directory / "state", lists.index)
     alerts = Feed(config, topic_of("CreditLimitAlert"), codec)
     decisions = Feed(config, topic_of("OrderDecision"), codec)
     stopping = threading.Event()
@@ -122,11 +129,12 @@ async def _opened(
                 alerts=alerts,
                 decisions=decisions,
                 timeout_seconds=settings.gateway_timeout_seconds,
+                console=lists.opened(callers, desk, copy, is_open=callers.is_open),
             )
     finally:
         stopping.set()
         await asyncio.to_thread(polling.join)
-        for one in (alerts, decisions, book, alert_book, names, copy):
+        for one in (alerts, decisions, book, alert_book, names, lists, copy):
             await asyncio.to_thread(one.close)
 
 

@@ -118,6 +118,14 @@ def find_endpoint(directory: Path) -> int | None:
     return port if listens(port) else None
 
 
+def client_of_holder(directory: Path) -> Client | None:
+    """A client of the process that holds the engine in `directory`; None if none does. Unlike
+    `open_engine` it never takes the holder's place.
+    """
+    port = find_endpoint(directory)
+    return None if port is None else _http_client(port)
+
+
 def _http_client(port: int) -> Client:
     # No session: the endpoint keeps none, and threads of one process may then share the client.
     return clickhouse_connect.get_client(

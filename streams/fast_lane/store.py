@@ -463,6 +463,11 @@ class PartitionStore:
         return _range(self._db, start, end)
 
 
+def is_of_ledger(raw_key: bytes) -> bool:
+    """Whether what is written under a key is the ledger's, and not about how far it has come."""
+    return not raw_key.startswith(_PLUMBING)
+
+
 def _range(db: Rdict, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
     bounded = ReadOptions()
     bounded.set_iterate_upper_bound(end)

@@ -13,6 +13,7 @@ from typing import Any, cast
 from confluent_kafka import KafkaError
 from starlette.testclient import TestClient
 
+from agents.console.app import Console
 from agents.core.ledger import Ledger
 from agents.gateway.alert_book import ALERTS, AlertBook
 from agents.gateway.app import Gateway, application
@@ -139,6 +140,7 @@ class MemoryGateway:
             alerts=feed,
             decisions=feed,
             timeout_seconds=5.0,
+            console=cast("Console", None),  # its pages have an office of their own
         )
 
     @contextlib.contextmanager
