@@ -191,6 +191,16 @@ class Settings(BaseSettings):
         "preferred_username",
         "Claim that stands in what people do, as `by`; where there is none, `sub`", min_length=1,
     )  # fmt: skip
+    oidc_client_id: str | None = _setting(
+        None, "Client under which people sign in to the console there; without one, with a key",
+        min_length=1,
+    )  # fmt: skip
+    oidc_client_secret: SecretStr | None = _setting(
+        None, "Secret of that client; a public one has none"
+    )
+    console_url: str | None = _setting(
+        None, "Where browsers find the console: https://host; people who sign in come back there"
+    )
     gateway_timeout_seconds: float = _setting(
         1.0, "How long a request waits for a decision, where it does not say", "seconds",
         ge=0.05, le=30,
@@ -296,13 +306,13 @@ class Settings(BaseSettings):
             _check_url(value)
         return value
 
-    @field_validator("oidc_issuer")
+    @field_validator("oidc_issuer", "console_url")
     @classmethod
     def _check_issuer(cls, value: str | None) -> str | None:
         if value is not None:
             _check_url(value)
             if not is_trusted(value):
-                raise ValueError("is not https://; whoever is on the way could be the issuer")
+                raise ValueError("is not https://; whoever is on the way could pretend to be it")
         return value
 
     @field_validator("clickhouse_dsn")
@@ -324,6 +334,10 @@ class Settings(BaseSettings):
         if self.oidc_issuer is not None and not (self.oidc_audience and self.oidc_roles):
             raise ValueError(
                 f"{PREFIX}OIDC_ISSUER also needs {PREFIX}OIDC_AUDIENCE and {PREFIX}OIDC_ROLES"
+            )
+        if self.oidc_client_id is not None and not (self.oidc_issuer and self.console_url):
+            raise ValueError(
+                f"{PREFIX}OIDC_CLIENT_ID also needs {PREFIX}OIDC_ISSUER and {PREFIX}CONSOLE_URL"
             )
         if self.min_insync_replicas > self.replication_factor:
             raise ValueError(

@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from agents.console import export, lists
-from agents.console.access import Sessions, Visitor, check_form, visitor_of
+from agents.console.access import Sessions, Visitor, check_form, is_loopback, visitor_of
 from agents.console.acts import ACTIONS, RELEASE_REASONS, Doing, event_for
 from agents.console.customer import customer_view, order_line, what_holds
 from agents.console.customer_page import customer_shown
@@ -37,8 +37,10 @@ from agents.credit import state
 from agents.credit.explanation import Explanation
 from agents.credit.reasons import PRECEDENCE
 from agents.credit.rules import group_figures
+from agents.gateway.audit import audited
 from agents.gateway.callers import Action, Callers, allowed
 from agents.gateway.problems import Problem
+from agents.gateway.sign_in import MEMO_SECONDS, SignIn
 from agents.live_copy import CopyNotReadyError, Place
 from schemas.dates import format_day, format_instant
 from schemas.events import Event, GroupExposureChanged, Instant
@@ -49,6 +51,10 @@ logger = logging.getLogger(__name__)
 _FORM_BYTES_MAX = 64 * 1024
 _LANGUAGE_COOKIE = "headroom_language"
 _REASON_COOKIE = "headroom_reason"
+SIGN_IN = "/console/sso"
+BACK = f"{SIGN_IN}/back"
+"""Where the identity provider sends browsers back."""
+_MEMO_COOKIE = "headroom_sign_in"
 _YEAR_SECONDS = 365 * 86_400
 _ALERTS_SHOWN = 50
 _EXPLAINED_AT_ONCE = 2
@@ -84,6 +90,7 @@ class Console:
         year: a customer's year.
         explain: all decisions on an order.
         zone: where the clock on the wall hangs.
+        sign_in: with an identity provider, where there is one.
     """
 
     callers: Callers
@@ -96,6 +103,7 @@ class Console:
     year: Year
     explain: Explain
     zone: ZoneInfo
+    sign_in: SignIn | None = None
 
 
 def console_routes(console: Callable[[], Console]) -> list[Route]:
@@ -122,6 +130,8 @@ def console_routes(console: Callable[[], Console]) -> list[Route]:
         Route("/console", _to_the_console, methods=["GET"]),
         Route("/console/customers/{id:path}", _to_the_customer, methods=["GET"]),
         Route("/console/login", pages.answering(pages.login), methods=["GET", "POST"]),
+        Route(SIGN_IN, pages.answering(pages.begin_sign_in), methods=["GET"]),
+        Route(BACK, pages.answering(pages.end_sign_in), methods=["GET"]),
         Route("/console/logout", pages.answering(pages.logout), methods=["POST"]),
         Route("/console/act/{did}", pages.answering(pages.do), methods=["POST"]),
         *(Route(path, pages.answering(one), methods=["GET"]) for path, one in shown.items()),
@@ -345,13 +355,13 @@ class _Pages:
         form = await _form(request)
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
         check_form(request, None if visitor.is_new else visitor.session, fields.get("token", ""))
-        allowed(visitor.caller, ACTIONS[did])
         telling = self._telling(request)
         invoices = [one for one in form.getlist("invoice") if isinstance(one, str)]
-        event = await run_in_threadpool(self._event, did, fields, invoices, visitor, telling)
-        # Who it was stands in the event; the log has no names.
-        logger.info("%s by a %s: %s", did, visitor.caller.role, event.event_id)
-        await self._console().write(event)
+        with audited(visitor.caller, did) as entry:
+            allowed(visitor.caller, ACTIONS[did])
+            event = await run_in_threadpool(self._event, did, fields, invoices, visitor, telling)
+            entry.is_about(event)
+            await self._console().write(event)
         act = act_of(event, did)
         if request.headers.get("sec-fetch-dest") == "empty":
             response = await self._told(request, visitor, act)
@@ -516,14 +526,43 @@ class _Pages:
                     raise
                 wrong = telling.w.wrong_key
             else:
-                logger.info("a %s signed in", caller.role)
+                logger.info("%s signed in (%s)", caller.id, caller.role)
                 return response
         context = self._frame(request, None, telling, "login") | {
             "token": session.token, "next": there, "wrong": wrong,
+            "sign_in": "" if console.sign_in is None else f"{SIGN_IN}?{urlencode({'next': there})}",
         }  # fmt: skip
         response = _html(page("login.html.j2", context), 401 if wrong else 200)
         console.sessions.set(request, response, session)
         return self._with_language(request, response)
+
+    async def begin_sign_in(self, request: Request) -> Response:
+        begun = await self._sign_in().begin(_back(request.query_params.get("next", "")))
+        response = RedirectResponse(begun.url, 303, headers=_HEADERS)
+        response.set_cookie(
+            _MEMO_COOKIE, begun.memo, max_age=MEMO_SECONDS, path=SIGN_IN, httponly=True,
+            samesite="lax", secure=not is_loopback(request.url.hostname or ""),
+        )  # fmt: skip
+        return response
+
+    async def end_sign_in(self, request: Request) -> Response:
+        console, memo = self._console(), request.cookies.get(_MEMO_COOKIE, "")
+        try:
+            ended = await self._sign_in().end(memo, request.query_params)
+            caller = console.callers.recognise(ended.authorization)
+        except Problem as problem:  # told here: to be asked for a key would say nothing of it
+            return self._problem(request, problem)
+        response = RedirectResponse(ended.there, 303, headers=_HEADERS)
+        console.sessions.set(request, response, console.sessions.begun(ended.authorization))
+        response.delete_cookie(_MEMO_COOKIE, path=SIGN_IN)
+        logger.info("%s signed in (%s)", caller.id, caller.role)
+        return response
+
+    def _sign_in(self) -> SignIn:
+        sign_in = self._console().sign_in
+        if sign_in is None:
+            raise Problem(404, "no_such_path", "Not Found", "Not Found")
+        return sign_in
 
     async def logout(self, request: Request) -> Response:
         console = self._console()

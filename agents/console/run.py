@@ -21,6 +21,7 @@ from agents.core.policy import PolicyBook
 from agents.credit.explanation import Explanation, Witness
 from agents.gateway.callers import Callers
 from agents.gateway.desk import Desk
+from agents.gateway.sign_in import SignIn
 from agents.intake.rules import account_of
 from agents.journal.order_search import replay_journal
 from agents.live_copy import LiveCopy
@@ -86,13 +87,22 @@ class ConsoleParts:
         if acts:
             self._hub.settled(acts)
 
-    def opened(self, callers: Callers, desk: Desk, copy: LiveCopy, *, is_open: bool) -> Console:
+    def opened(
+        self,
+        callers: Callers,
+        desk: Desk,
+        copy: LiveCopy,
+        sign_in: SignIn | None,
+        *,
+        is_open: bool,
+    ) -> Console:
         """What the pages need; what they show is followed from now on.
 
         Args:
             callers: recognises who asks.
             desk: writes what people do.
             copy: of the live state; `index` watches it.
+            sign_in: with an identity provider, where there is one.
             is_open: nobody has to say who they are.
         """
         config = client_config(self._settings)
@@ -129,6 +139,7 @@ class ConsoleParts:
             year=year_in(self._settings),
             explain=_explaining(self._settings, self._policies),
             zone=ZoneInfo(self._settings.time_zone),
+            sign_in=sign_in,
         )
 
     def close(self) -> None:

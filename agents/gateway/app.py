@@ -59,7 +59,6 @@ from agents.gateway.reading import (
 )
 from agents.gateway.search import Match, matches
 from agents.gateway.shown import customer_shown, held_orders, orders_of
-from agents.intake.rules import account_of
 from agents.live_copy import CopyNotReadyError, LiveCopy
 from schemas.currencies import Currencies
 from schemas.dates import format_instant
@@ -300,8 +299,7 @@ class _Routes:
             customer_id = path.get("customer_id", body.get("customer_id"))
             currencies = await run_in_threadpool(self._currencies, customer_id)
             event = event_of(act, caller, path, body, _stamp(), currencies)
-            entry.event_id, entry.account = event.event_id, account_of(event) or ""
-            entry.order_id = getattr(event, "order_id", "")
+            entry.is_about(event)
             await self.gateway.desk.write(event, entry.account)
         told = {"event_id": event.event_id, "type": act.event, "accepted": True}
         return _json(told, status=202)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from agents.gateway.callers import Caller
 from agents.gateway.problems import Problem
+from agents.intake.rules import account_of
+from schemas.events import Event
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)  # whatever HEADROOM_LOG_LEVEL says of the rest
@@ -23,22 +25,31 @@ class Entry:
     """What becomes known on the way.
 
     Attributes:
+        act: type of the event; until there is one, what was to be done.
         event_id: of what is written.
         account: the customer's id.
         order_id: where it is about an order.
         result: `accepted` unless something else is said, or the kind of the problem.
     """
 
+    act: str
     event_id: str = ""
     account: str = ""
     order_id: str = ""
     result: str = "accepted"
 
+    def is_about(self, event: Event) -> None:
+        """It is this that is written."""
+        self.act = type(event).__name__
+        self.event_id = event.event_id
+        self.account = account_of(event) or ""
+        self.order_id = getattr(event, "order_id", "")
+
 
 @contextmanager
 def audited(caller: Caller, act: str) -> Iterator[Entry]:
     """Write the line when what is done here has ended, however it did."""
-    entry = Entry()
+    entry = Entry(act)
     try:
         yield entry
     except Problem as problem:
@@ -53,9 +64,9 @@ def audited(caller: Caller, act: str) -> Iterator[Entry]:
     finally:
         logger.info(
             "%s by %s (%s): %s, event %s",
-            act, caller.id, caller.role, entry.result, entry.event_id or "none",
+            entry.act, caller.id, caller.role, entry.result, entry.event_id or "none",
             extra={
-                "act": act, "who": caller.id, "role": caller.role, "result": entry.result,
+                "act": entry.act, "who": caller.id, "role": caller.role, "result": entry.result,
                 "event_id": entry.event_id, "account": entry.account, "order_id": entry.order_id,
             },
         )  # fmt: skip

@@ -11,6 +11,7 @@ from functools import partial
 import uvicorn
 from confluent_kafka import Producer
 
+from agents.console.app import BACK
 from agents.console.run import ConsoleParts, secrets_of
 from agents.core.policy import PolicyBook
 from agents.gateway.alert_book import AlertBook
@@ -22,6 +23,7 @@ from agents.gateway.desk import Desk, Journalist
 from agents.gateway.feed import Feed
 from agents.gateway.issuer import Issuer, open_client
 from agents.gateway.server import BoundedProtocol
+from agents.gateway.sign_in import Client, SignIn
 from agents.gateway.tokens import Terms
 from agents.live_copy import LiveCopy
 from agents.rule_files import load_rules
@@ -117,7 +119,7 @@ async def _opened(
     for kept in (alert_book, names):
         kept.start()
     try:
-        async with _callers(keys, terms) as callers:
+        async with _door(settings, keys, terms) as (callers, sign_in):
             yield Gateway(
                 callers=callers,
                 book=book,
@@ -129,7 +131,7 @@ async def _opened(
                 alerts=alerts,
                 decisions=decisions,
                 timeout_seconds=settings.gateway_timeout_seconds,
-                console=lists.opened(callers, desk, copy, is_open=callers.is_open),
+                console=lists.opened(callers, desk, copy, sign_in, is_open=callers.is_open),
             )
     finally:
         stopping.set()
@@ -139,13 +141,25 @@ async def _opened(
 
 
 @asynccontextmanager
-async def _callers(keys: dict[str, Caller] | None, terms: Terms | None) -> AsyncIterator[Callers]:
+async def _door(
+    settings: Settings, keys: dict[str, Caller] | None, terms: Terms | None
+) -> AsyncIterator[tuple[Callers, SignIn | None]]:
     if terms is None:
-        yield Callers(keys)
+        yield Callers(keys), None
         return
     issuer = Issuer(terms, open_client())
+    sign_in = None
+    if settings.oidc_client_id is not None and settings.console_url is not None:
+        secret = settings.oidc_client_secret
+        client = Client(
+            settings.oidc_client_id,
+            None if secret is None else secret.get_secret_value(),
+            settings.console_url.rstrip("/") + BACK,
+        )
+        hours = settings.console_session_hours
+        sign_in = SignIn(issuer, client, secrets_of(settings), hours)
     async with issuer.kept_up():
-        yield Callers(keys, issuer)
+        yield Callers(keys, issuer, sign_in), sign_in
 
 
 def check_door(settings: Settings) -> None:

@@ -28,6 +28,7 @@ from agents.core.refusal import Refusal
 from agents.credit import state
 from agents.credit.explanation import Explanation, Witness
 from agents.gateway.callers import ROLES, Caller, Callers, hash_of
+from agents.gateway.sign_in import SignIn
 from agents.journal.entries import DIRECT, Entry
 from agents.live_copy import Place
 from agents.policy_file import load_policy
@@ -108,6 +109,7 @@ class Office:
             partitions=1,
         )
         self.is_open = roles is None
+        self.sign_in: SignIn | None = None
         self.today = DAY
         self.feed(business_day(DAY))
         self.index._whole.add(0)
@@ -160,6 +162,7 @@ class Office:
             year=self._year,
             explain=self.explain,
             zone=ZoneInfo("Europe/Amsterdam"),
+            sign_in=self.sign_in,
         )
 
     # ── what happens ────────────────────────────────────────────────────────────────────────────

@@ -69,6 +69,8 @@ class Provider:
                 "authorization_endpoint": f"{self.issuer}/auth",
                 "token_endpoint": f"{self.issuer}/token",
             }
+        elif path.startswith("/realms/firm/auth?"):
+            return 302, self.sign_in(self.issuer.removesuffix("/realms/firm") + path).encode()
         elif path == "/realms/firm/keys":
             found = {"keys": [key.as_dict(private=False) for key in self.keys]}
         else:
