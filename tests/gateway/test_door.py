@@ -48,6 +48,8 @@ def test_what_is_asked_of_tokens_is_in_the_settings() -> None:
     [
         ({"OIDC_ISSUER": "https://login.firm.example"}, "OIDC_AUDIENCE"),
         ({"OIDC_ISSUER": "http://login.firm.example"}, "is not https://"),
+        ({"OIDC_CLIENT_ID": "console"}, "OIDC_CLIENT_ID also needs"),
+        ({"CONSOLE_URL": "http://credit.firm.example"}, "is not https://"),
         ({"OIDC_ISSUER": "login.firm.example"}, "http"),
         ({"OIDC_ISSUER": "http://127.0.0.1.firm.example"}, "is not https://"),
     ],
