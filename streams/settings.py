@@ -199,7 +199,9 @@ class Settings(BaseSettings):
         None, "Secret of that client; a public one has none"
     )
     console_url: str | None = _setting(
-        None, "Where browsers find the console: https://host; people who sign in come back there"
+        None,
+        "Where browsers find the console: https://host; for links in alerts, and for people who "
+        "signed in elsewhere to come back to",
     )
     gateway_timeout_seconds: float = _setting(
         1.0, "How long a request waits for a decision, where it does not say", "seconds",
@@ -222,9 +224,6 @@ class Settings(BaseSettings):
     )
     alert_sender: str | None = _setting(
         None, "Sender of mails about alerts (HEADROOM_CREDITOR_EMAIL)"
-    )
-    console_url: str | None = _setting(
-        None, "Where people look at customers, for links in alerts: https://host"
     )
     mollie_key: SecretStr | None = _setting(
         None, "Key of Mollie's API, with which customers can pay online there"
@@ -306,7 +305,7 @@ class Settings(BaseSettings):
             _check_url(value)
         return value
 
-    @field_validator("oidc_issuer", "console_url")
+    @field_validator("oidc_issuer")
     @classmethod
     def _check_issuer(cls, value: str | None) -> str | None:
         if value is not None:
@@ -339,6 +338,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{PREFIX}OIDC_CLIENT_ID also needs {PREFIX}OIDC_ISSUER and {PREFIX}CONSOLE_URL"
             )
+        if self.oidc_client_id is not None and not is_trusted(self.console_url or ""):
+            raise ValueError(f"{PREFIX}CONSOLE_URL is not https://: nobody can sign in there")
         if self.min_insync_replicas > self.replication_factor:
             raise ValueError(
                 f"{PREFIX}MIN_INSYNC_REPLICAS={self.min_insync_replicas} is above "

@@ -49,7 +49,6 @@ def test_what_is_asked_of_tokens_is_in_the_settings() -> None:
         ({"OIDC_ISSUER": "https://login.firm.example"}, "OIDC_AUDIENCE"),
         ({"OIDC_ISSUER": "http://login.firm.example"}, "is not https://"),
         ({"OIDC_CLIENT_ID": "console"}, "OIDC_CLIENT_ID also needs"),
-        ({"CONSOLE_URL": "http://credit.firm.example"}, "is not https://"),
         ({"OIDC_ISSUER": "login.firm.example"}, "http"),
         ({"OIDC_ISSUER": "http://127.0.0.1.firm.example"}, "is not https://"),
     ],
@@ -65,3 +64,10 @@ def test_an_issuer_that_cannot_be_believed_is_refused(
 
 def test_an_issuer_on_this_machine_may_be_without_tls() -> None:
     assert Settings(**OIDC | {"oidc_issuer": "http://127.0.0.1:8080/realms/firm"}).oidc_issuer
+
+
+def test_people_sign_in_over_tls_only() -> None:
+    given = OIDC | {"oidc_client_id": "console"}
+    assert Settings(**given, console_url="https://credit.firm.example").oidc_client_id
+    with pytest.raises(ValueError, match="is not https://"):
+        Settings(**given, console_url="http://credit.firm.example")
