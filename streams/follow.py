@@ -24,7 +24,6 @@ from streams.kafka_client import Complaint, cause_of, log_bounds, topic_facts
 _REQUEST_SECONDS = 10.0
 _BACK_OFF_SECONDS = 0.5
 _RECORDS = 500
-_GATHER_SECONDS = 0.01
 
 
 def follow_on(follow: Callable[[], None], what: str, stopped: Callable[[], bool]) -> None:
@@ -133,7 +132,8 @@ class Follower:
         first = self._consumer.poll(patience)
         if first is None:
             return
-        for message in [first, *self._consumer.consume(_RECORDS, _GATHER_SECONDS)]:
+        # And what has come with it, without waiting for more: somebody may wait for the first.
+        for message in [first, *self._consumer.consume(_RECORDS, 0)]:
             topic, partition, offset = message.topic(), message.partition(), message.offset()
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
