@@ -88,8 +88,8 @@ demo: setup ## Two years of real receivables through real Kafka into ClickHouse
 bench: setup ## Throughput and latency on this machine
 	$(BIN)/headroom bench pipeline $(ARGS)
 
-dashboards: setup ## Grafana's dashboards from their sources in deploy/grafana
-	$(BIN)/python -m deploy.grafana.write
+dashboards: setup ## Grafana's dashboards from their sources (ARGS="--console URL --runbooks URL --to DIRECTORY": your own)
+	$(BIN)/python -m deploy.grafana.write $(ARGS)
 
 dashboards-preview: setup ## Pictures of them, with what a real run gives (ARGS="--seconds 30 --out DIRECTORY")
 	PYTHONPATH=.:tests $(BIN)/python -m deploy.preview $(ARGS)

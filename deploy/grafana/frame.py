@@ -25,9 +25,9 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from deploy.grafana.queries import CLICKHOUSE, PROMETHEUS, sql
 
-RUNBOOKS = "https://github.com/example/headroom/blob/main/docs/runbooks"
-CONSOLE = "http://localhost:6069"
-"""Put your own addresses here and run `make dashboards`."""
+RUNBOOKS = "https://headroom.example/docs/runbooks"
+CONSOLE = "http://localhost:6068/console"
+"""Where nobody says otherwise: `make dashboards ARGS="--console URL --runbooks URL"`."""
 
 TAG = "headroom"
 _TITLES = {
@@ -40,7 +40,7 @@ _TITLES = {
 _ALL = VariableOption(selected=True, text="All", value="$__all")
 
 CUSTOMER = ("Open in the console", "${console}/customers/${__data.fields.customer_id}")
-ORDER = ("Open in the console", "${console}/orders/${__data.fields.order_id}")
+ORDER = ("Open in the console", "${console}/search?q=${__data.fields.order_id}")
 
 
 def framed(
@@ -73,7 +73,7 @@ def framed(
         .refresh(refresh)
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .link(_other_dashboards())
-        .link(build.DashboardLink("Held orders").url("${console}/held").target_blank(True))
+        .link(build.DashboardLink("Held orders").url("${console}/").target_blank(True))
         .link(build.DashboardLink("Runbooks").url("${runbooks}").target_blank(True))
         .annotation(_deploys())
         .annotation(_policies())

@@ -4,6 +4,7 @@ every panel says what it shows, in which unit, of which data source.
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from starlette.routing import Match
 
+from agents.console.app import console_routes
 from deploy.asking import DASHBOARDS, panels_of, queries_of, read
 from deploy.grafana.queries import CLICKHOUSE, PROMETHEUS, register_clickhouse
 from deploy.grafana.write import as_json, files
@@ -32,7 +35,7 @@ _QUERIES = [
     for place, target in queries_of(board)
 ]
 _WIDTH = 24
-_CONSOLE = {"/customers/${__data.fields.customer_id}", "/orders/${__data.fields.order_id}", "/held"}
+_CONSOLE = {"/customers/${__data.fields.customer_id}", "/search?q=${__data.fields.order_id}", "/"}
 _OF_ALL = {"ALERTS", "headroom_build_info", "process_start_time_seconds"}
 """Asked of all there is: alerts have no job, and marks are for all workers."""
 
@@ -176,3 +179,28 @@ def test_files_for_provisioning_name_the_sources_that_panels_ask() -> None:
     (provider,) = yaml.safe_load(boards.read_text())["providers"]
     assert provider["type"] == "file"
     assert provider["allowUiUpdates"] is False
+
+
+@pytest.mark.parametrize("path", sorted(_CONSOLE))
+def test_the_console_has_the_pages_that_links_lead_to(path: str) -> None:
+    asked = re.sub(r"\$\{[^}]*\}", "C-1", path).partition("?")[0]
+    scope = {"type": "http", "method": "GET", "path": f"/console{asked}"}
+    found = next(
+        route for route in console_routes(_not_asked) if route.matches(scope)[0] is Match.FULL
+    )
+    assert found.path not in ("/console/{name}", "/console")
+
+
+def _not_asked() -> Any:
+    raise AssertionError
+
+
+def test_links_lead_where_an_operator_says() -> None:
+    for text in files(
+        console="https://credit.example/console/", runbooks="https://w.example"
+    ).values():
+        constants = {
+            one["name"]: one.get("query") for one in json.loads(text)["templating"]["list"]
+        }
+        assert constants["console"] == "https://credit.example/console"
+        assert constants["runbooks"] == "https://w.example"
