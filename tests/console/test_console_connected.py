@@ -63,18 +63,18 @@ class Firm:
         self.worker = WorkerProcess(
             common | {"HEADROOM_WEB_PORT": str(free_port())}, home / "worker.log"
         )
+        self.gateways: list[GatewayProcess] = []
+        self._common, self._home = common, home
+        self._said = 0
+
+    def start(self) -> None:
         self.worker.start(only="intake,credit,sink")
         self.worker.wait_until_ready()
-        self.gateways = [
-            GatewayProcess(
-                common | {"HEADROOM_WORKER_NAME": name, "HEADROOM_GATEWAY_PORT": str(free_port())},
-                home / f"{name}.log",
-            )
-            for name in ("one", "two")
-        ]
+        for name in ("one", "two"):
+            own = {"HEADROOM_WORKER_NAME": name, "HEADROOM_GATEWAY_PORT": str(free_port())}
+            self.gateways.append(GatewayProcess(self._common | own, self._home / f"{name}.log"))
         for gateway in self.gateways:
             gateway.wait_until_ready()
-        self._said = 0
 
     def say(self, kind: Any, customer_id: str, **fields: Any) -> None:
         self._said += 1
@@ -115,6 +115,7 @@ class Firm:
         self.worker.kill()
         for gateway in self.gateways:
             gateway.stop()
+        for gateway in self.gateways:
             assert "Traceback" not in gateway.log.read_text()
 
 
@@ -123,8 +124,11 @@ def firm(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterator[
     home = tmp_path_factory.mktemp("console")
     with EmbeddedKafka(home / "kafka", cache=cache_dir) as kafka:
         one = Firm(home, kafka.bootstrap_servers)
-        yield one
-        one.close()
+        try:
+            one.start()
+            yield one
+        finally:  # nothing is left running, whatever fails
+            one.close()
 
 
 @pytest.fixture(scope="module")
