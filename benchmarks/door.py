@@ -4,7 +4,7 @@ In one run on one broker, with one worker and one gateway beside it on the same 
 
 * a bare echo with the same server and framework, and the way over the topics, at the same rate;
 * `POST /v1/orders/check` at that rate;
-* as many as are answered when 64 clients ask without a pause, which is taken for the capacity;
+* as many as are answered when 32 clients ask without a pause, which is taken for the capacity;
 * twice that many, whoever is answered: how long those waited who were not turned away, and what the
   gateway's memory does meanwhile.
 
@@ -41,7 +41,7 @@ from streams.embedded.ports import LOOPBACK, free_ports
 from streams.embedded.supervised import SupervisedProcess
 from streams.settings import PREFIX, Settings
 
-_CLIENTS = 64
+_CLIENTS = 32
 _READY_SECONDS = 60.0
 _NO_ANSWER = 0
 """What vegeta says in the place of a status."""

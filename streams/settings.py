@@ -208,7 +208,7 @@ class Settings(BaseSettings):
         ge=0.05, le=30,
     )  # fmt: skip
     gateway_at_once: int = _setting(
-        64, "Requests that may wait for a decision; more are told to come back", "requests",
+        32, "Requests that may wait for a decision; more are told to come back", "requests",
         ge=1, le=100_000,
     )  # fmt: skip
     console_secret: SecretStr | None = _setting(

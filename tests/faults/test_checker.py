@@ -108,6 +108,7 @@ def test_an_offset_ahead_of_its_records_is_noticed(
     worker = one.worker()
     one.begin(worker, program=broken(PASSES_OVER))
     for _ in range(3):
+        one.traffic.wait_for_answers()  # else nothing has been committed since the last time
         worker.kill()
         worker.start(broken(PASSES_OVER))
         worker.wait_until_ready()

@@ -285,7 +285,7 @@ def test_what_fails_for_one_account_or_letter_is_told_by_ids_and_places(told: To
     assert (parked["account"], parked["event_id"]) == ("C-5", "bl-C-5")
     assert parked["exception"].endswith("\nValueError")
     assert "fails_to_block" in parked["exception"]
-    (letter,) = [line for line in lines if "cannot be made into a letter" in line["message"]]
+    (letter,) = [line for line in lines if "cannot be made into a message" in line["message"]]
     assert letter["account"] == "C-4"
     assert letter["exception"].endswith("\nKeyError")
     (greylisted,) = [line for line in lines if "is not taken" in line["message"]]
