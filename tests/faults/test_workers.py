@@ -146,7 +146,7 @@ def overload(broker: EmbeddedKafka, scenario: Begin, seconds: float) -> None:
 
 
 def test_more_than_it_can_do_is_done_later(one_broker: EmbeddedKafka, scenario: Begin) -> None:
-    overload(one_broker, scenario, 12.0)
+    overload(one_broker, scenario, 6.0)
 
 
 @pytest.mark.long
