@@ -43,6 +43,7 @@ from streams.embedded.parts import clickhouse_directory
 from streams.embedded.supervised import SupervisedProcess
 from streams.errors import InvalidMessage
 from streams.fast_lane.fetch import Record
+from streams.garbage import settle
 from streams.kafka_client import producer_config
 from streams.partitioning import partition_of
 from streams.settings import Settings
@@ -55,8 +56,6 @@ _BEGAN = 1_700_000_000_000
 _WARM_UP_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _LATE_SECONDS = 60.0
-_GARBAGE_THRESHOLDS = (5_000, 5, 1_000)
-"""As a worker has them."""
 
 
 class Speed(msgspec.Struct, frozen=True):
@@ -131,8 +130,7 @@ def _in_this_process(bench: Bench, events: int, rounds: int) -> tuple[Speed, Spe
     tables = _arrow(planner, logs, bench.settings.sink_batch_rows)
     rows = sum(table.num_rows for _, table in tables)
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    settle()  # as a worker does
     bare, path = [], []
     # Of its own, so that the worker can have the other one.
     own = bench.settings.model_copy(

@@ -8,31 +8,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
-from urllib3.exceptions import HTTPError
-
 from agents.console.telling import Telling
-from schemas.dates import day_of
 from schemas.events import Day
 from schemas.money import exponent
-from streams.clickhouse import open_clickhouse
-from streams.embedded.clickhouse import client_of_holder
-from streams.embedded.parts import clickhouse_directory
 from streams.errors import HeadroomError
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_DAYS = 365
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 900, 260, 90, 12, 30
 _GRID = 4
-_QUERY = """
-SELECT day, exposure, overdue, credit_limit FROM headroom.exposure_by_day
-WHERE customer_id = {customer:String} AND currency = {currency:String}
-  AND day > (SELECT date FROM headroom.business_day) - {days:UInt16}
-ORDER BY day
-"""
 
 
 class DayFigures(NamedTuple):
@@ -58,31 +43,11 @@ def year_in(settings: Settings) -> Year:
     """
 
     def year(customer_id: str, currency: str) -> list[DayFigures]:
-        try:
-            client = _client(settings)
-            try:
-                found = client.query(
-                    _QUERY, {"customer": customer_id, "currency": currency, "days": _DAYS}
-                )
-            finally:
-                client.close()
-        except (ClickHouseError, HTTPError, OSError) as error:
-            raise HistoryUnreachableError(str(error).partition("\n")[0]) from error
-        return [
-            DayFigures(day_of(day), exposure, overdue, limit)
-            for day, exposure, overdue, limit in found.result_rows
-        ]
+        from agents.console.year import year_of  # noqa: PLC0415  200 MB, for who asks
+
+        return year_of(settings, customer_id, currency)
 
     return year
-
-
-def _client(settings: Settings) -> Client:
-    if settings.clickhouse_dsn is not None:
-        return open_clickhouse(settings)
-    client = client_of_holder(clickhouse_directory(settings))
-    if client is None:
-        raise HistoryUnreachableError("no process has the engine open, and no server is named")
-    return client
 
 
 @dataclass(frozen=True)

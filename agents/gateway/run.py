@@ -31,6 +31,7 @@ from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import OrderDecision
 from streams.codec import Codec
 from streams.errors import ConfigurationError
+from streams.garbage import settle
 from streams.kafka_client import client_config, producer_config, topic_facts, wait_for_brokers
 from streams.logs import set_up_log
 from streams.registry import open_codec
@@ -120,6 +121,7 @@ async def _opened(
         kept.start()
     try:
         async with _door(settings, keys, terms) as (callers, sign_in):
+            settle()
             yield Gateway(
                 callers=callers,
                 book=book,
