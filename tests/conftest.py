@@ -197,7 +197,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 _MISTREATED = ("tests/faults/", "tests/worker/")
-"""Whose brokers and workers are killed and frozen: the longest tests, so each file is a group."""
+"""Whose brokers and workers are killed and frozen: the longest tests."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -220,9 +220,11 @@ def _rank(item: pytest.Item) -> int:
 
 
 class _SharedOut(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Where several processes share the tests, those with real parts stay together by directory,
-    the mistreated ones by file. A process has a broker and an engine of its own from the first test
-    that asks for them. xdist's own groups have no effect in pytest 9.2.
+    """Where several processes share the tests, those with real parts stay together by directory.
+
+    So what is killed and frozen is so in two processes at most, and can be timed in spite of the
+    others. A process has a broker and an engine of its own from the first test that asks for them.
+    xdist's own groups have no effect in pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -235,7 +237,7 @@ def _group_of(file: str) -> str | None:
     """Where the tests of a file stay together; None: anywhere, one by one."""
     if "pytest.mark.connected" not in (_ROOT / file).read_text(encoding="utf-8"):
         return None
-    return file if file.startswith(_MISTREATED) else str(Path(file).parent)
+    return str(Path(file).parent)
 
 
 @pytest.hookimpl(optionalhook=True)
