@@ -52,19 +52,6 @@ def office(tmp_path: Path) -> Iterator[Office]:
     one.close()
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Served]:
-    one = Served()
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def served(office: Office, server: Served) -> Served:
-    server.show(office)
-    return server
-
-
 @pytest.fixture(scope="module")
 def browser(chromium: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:

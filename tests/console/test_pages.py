@@ -36,19 +36,6 @@ def office(tmp_path: Path) -> Iterator[Office]:
     one.close()
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Served]:
-    one = Served()
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def served(office: Office, server: Served) -> Served:
-    server.show(office)
-    return server
-
-
 @pytest.fixture
 def sit(office: Office, served: Served) -> Sit:
     return lambda name, **headers: Asking(served.url, office.keys[name], **headers)
