@@ -46,7 +46,7 @@ def pipeline(
         tell=lambda text: talk.print(f"{text} …"),
     )
     if as_json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        _print_json(report)
         return
     console = Console()
     speed = Table(title="Journal to decisions, one worker, broker on the same machine")
@@ -86,7 +86,7 @@ def takeover(
         tell=lambda text: talk.print(f"{text} …"),
     )
     if as_json:
-        sys.stdout.write(msgspec.json.encode(measured).decode() + "\n")
+        _print_json(measured)
         return
     table = Table(title="Taking over, seconds")
     for heading in (
@@ -122,7 +122,7 @@ def forecast(
 
     found = [foresight(ahead) for ahead in days or (7, 14, 30)]
     if as_json:
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        _print_json(found)
         return
     table = Table(title="Warnings that headroom will run out")
     for heading in (
@@ -169,7 +169,7 @@ def dunning(
         tell=lambda text: talk.print(f"{text} …"),
     )
     if as_json:
-        sys.stdout.write(msgspec.json.encode(one).decode() + "\n")
+        _print_json(one)
         return
     console = Console()
     console.print(
@@ -207,7 +207,7 @@ def sink(
         tell=lambda text: talk.print(f"{text} …"),
     )
     if as_json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        _print_json(report)
         return
     console = Console()
     table = Table(title="Rows into the embedded engine")
@@ -250,7 +250,7 @@ def gateway(
         tell=lambda text: talk.print(f"{text} …"),
     )
     if as_json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        _print_json(report)
         return
     console = Console()
     waits = Table(title=f"Milliseconds at {per_second} a second")
@@ -277,7 +277,7 @@ def account(
 
     found, looked = costs(), rechecks()
     if as_json:
-        sys.stdout.write(msgspec.json.encode({"costs": found, "rechecks": looked}).decode() + "\n")
+        _print_json({"costs": found, "rechecks": looked})
         return
     console = Console()
     table = Table(title="An event on one account, rules and store")
@@ -320,7 +320,7 @@ def warehouse(
     talk = Console(stderr=True)
     found = run(load_settings(), rows=rows, tell=lambda text: talk.print(f"{text} …"))
     if as_json:
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        _print_json(found)
         return
     console = Console()
     console.print(f"{found.journal_rows:,} rows of the journal in {found.filling_seconds:.0f} s")
@@ -343,3 +343,7 @@ def warehouse(
     for answer in found.answers:
         table.add_row(answer.question, f"{answer.milliseconds:,.0f}", f"{answer.rows:,}")
     console.print(table)
+
+
+def _print_json(found: object) -> None:
+    sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
