@@ -77,13 +77,19 @@ def worker_process(
     )
     try:
         if wait:
-            _wait_until_ready(process, port)
+            wait_until_ready(process, port)
         yield process
     finally:
         process.stop()
 
 
-def _wait_until_ready(process: SupervisedProcess, port: int) -> None:
+def wait_until_ready(process: SupervisedProcess, port: int, what: str = "the worker") -> None:
+    """Until what a process serves on a port of loopback is ready.
+
+    Raises:
+        WorkerNotReadyError: it is waited for in vain.
+        EmbeddedPartError: it ended meanwhile.
+    """
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         process.check()
@@ -93,5 +99,5 @@ def _wait_until_ready(process: SupervisedProcess, port: int) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise WorkerNotReadyError(
-        f"the worker is not ready after {_READY_SECONDS:.0f} s; its log ends:\n{process.log_tail()}"
+        f"{what} is not ready after {_READY_SECONDS:.0f} s; its log ends:\n{process.log_tail()}"
     )

@@ -20,7 +20,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from agents.worker_process import worker_process
+from agents.worker_process import wait_until_ready, worker_process
 from benchmarks.bench import Bench, BenchFailedError, bench_on_a_broker
 from benchmarks.pipeline import CUSTOMERS, DECISIONS, WARM_UP_SECONDS, Latency, latency_of
 from benchmarks.workload import customers, orders
@@ -42,7 +41,6 @@ from streams.embedded.supervised import SupervisedProcess
 from streams.settings import PREFIX, Settings
 
 _CLIENTS = 32
-_READY_SECONDS = 60.0
 _NO_ANSWER = 0
 """What vegeta says in the place of a status."""
 _TURNED_AWAY = (429, 503)
@@ -285,20 +283,7 @@ def _serving(
         name, command, log=bench.directory / log, claim=bench.claim, environment=environment
     )
     try:
-        deadline = time.monotonic() + _READY_SECONDS
-        while not _is_ready(port):
-            process.check()
-            if time.monotonic() > deadline:
-                raise BenchFailedError(f"{name} is not ready:\n{process.log_tail()}")
-            time.sleep(0.1)
+        wait_until_ready(process, port, name)
         yield
     finally:
         process.stop()
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/readyz", timeout=2):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
