@@ -6,9 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from confluent_kafka import Producer
-from starlette.concurrency import run_in_threadpool
-
 from agents.console.access import Sessions
 from agents.console.app import Console, Explain
 from agents.console.desk import Sources
@@ -25,25 +22,14 @@ from agents.gateway.sign_in import SignIn
 from agents.intake.rules import account_of
 from agents.journal.order_search import replay_journal
 from agents.live_copy import LiveCopy
-from schemas.events import (
-    CustomerNoteAdded,
-    Event,
-    OrderDecision,
-    OrderReleaseDeclined,
-    OrderReleaseProposed,
-)
+from schemas.events import Event, OrderDecision
 from streams.codec import Codec
 from streams.errors import ConfigurationError
-from streams.kafka_client import client_config, producer_config
-from streams.postbox import Postbox
+from streams.kafka_client import client_config
 from streams.registry import open_codec
 from streams.settings import Settings
 
 _SECRET_CHARACTERS_MIN = 32
-_SAID = (CustomerNoteAdded, OrderReleaseProposed, OrderReleaseDeclined)
-"""They are kept by what reads `credit.controls.v1`; all else goes to the journal, where the gateway
-writes it.
-"""
 
 LatestOn = Callable[[str, str], list[OrderDecision]]
 
@@ -113,13 +99,9 @@ class ConsoleParts:
             refusals,
         ]
         self.index.follow(copy.of_partition, copy.partitions)
-        postbox = Postbox(Producer(producer_config(self._settings)), self._codec, "gateway")
 
         async def write(event: Event) -> None:
-            if isinstance(event, _SAID):
-                await run_in_threadpool(postbox.post, [event])
-            else:
-                await desk.write(event, account_of(event) or "")
+            await desk.write(event, account_of(event) or "")
 
         return Console(
             callers=callers,

@@ -22,8 +22,17 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from agents.gateway.book import Answered, request_event_id
 from agents.gateway.problems import Problem, busy, undecided
-from schemas.catalogue import JOURNAL
-from schemas.events import Event, OrderDecision, OrderPlaced
+from schemas.catalogue import JOURNAL, key_of, topic_of
+from schemas.events import (
+    AlertAcknowledged,
+    AlertSnoozed,
+    CustomerNoteAdded,
+    Event,
+    OrderDecision,
+    OrderPlaced,
+    OrderReleaseDeclined,
+    OrderReleaseProposed,
+)
 from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.partitioning import partition_of
@@ -37,6 +46,16 @@ book once it has been decided, or placed again, which changes nothing.
 _REMEMBERED_MAX = 20_000
 _RETRY_SECONDS = 1
 _POLL_SECONDS = 0.1
+_ANY = -1
+"""Partition: the client takes the one that is the key's."""
+_BETWEEN_PEOPLE = (
+    AlertAcknowledged,
+    AlertSnoozed,
+    CustomerNoteAdded,
+    OrderReleaseDeclined,
+    OrderReleaseProposed,
+)
+"""What changes no decision."""
 
 _Wanted = TypeVar("_Wanted")
 
@@ -59,7 +78,8 @@ class _Flight:
 
 class Journalist:
     """Writes events to the journal, as intake does: validated by who calls, under the account that
-    they concern.
+    they concern. What changes no decision goes to the topic it comes by, from where intake takes it
+    to the journal: consoles read it there.
 
     Args:
         producer: idempotent, waits for all replicas. It is polled by `poll`.
@@ -81,12 +101,16 @@ class Journalist:
         def hear(error: KafkaError | None, _message: Message) -> None:
             delivered(error)
 
-        key = account.encode()
+        if isinstance(event, _BETWEEN_PEOPLE):
+            topic, key, partition = topic_of(type(event).__name__), key_of(event).encode(), _ANY
+        else:
+            topic, key = JOURNAL, account.encode()
+            partition = partition_of(key, self._partitions)
         self._producer.produce(
-            JOURNAL,
+            topic,
             self._encode(event),
             key,
-            partition_of(key, self._partitions),
+            partition,
             on_delivery=hear,
             headers=[(name, value) for name, value in self._headers(event)],
         )
