@@ -16,6 +16,8 @@ from agents.cli.paper import plain_console
 from agents.cli.progress import Stages
 from agents.core.policy import PolicyBook
 from agents.credit.explanation import Explanation, Fact, Input, Ruling, Witness
+from agents.credit.obstacles import Obstacle
+from agents.credit.phrases import in_english
 from agents.journal import from_file
 from agents.journal.order_search import Published, published, replay_journal
 from agents.rule_files import load_rules
@@ -131,8 +133,8 @@ def _print(console: Console, one: Explanation, known: dict[str, Published] | Non
     if one.held_now:
         console.print(f"\nWhat holds it now ({format_day(one.looked_on)}), and what lifts that:")
         for obstacle in one.held_now:
-            console.print(f"  {obstacle.reason}: {obstacle.finding}.")
-            console.print(f"    -> {obstacle.remedy}")
+            console.print(f"  {obstacle.reason}: {in_english(obstacle.finding)}.")
+            console.print(f"    -> {in_english(obstacle.remedy)}")
 
 
 def _print_ruling(console: Console, ruling: Ruling, known: dict[str, Published] | None) -> None:
@@ -145,7 +147,7 @@ def _print_ruling(console: Console, ruling: Ruling, known: dict[str, Published] 
     )
     console.print(f"   cause: {_told(ruling.cause)}")
     for obstacle in ruling.obstacles:
-        console.print(f"   {obstacle.reason}: {obstacle.finding}")
+        console.print(f"   {obstacle.reason}: {in_english(obstacle.finding)}")
     limit = decision.credit_limit
     console.print(
         f"   amount {_amount(decision.amount, decision.currency)}, exposure "
@@ -239,8 +241,12 @@ def _json_of_fact(fact: Fact) -> dict[str, Any]:
     return said | {"occurred_at": format_instant(fact.occurred_at)}
 
 
-def _json_of_obstacle(obstacle: Any) -> dict[str, Any]:
-    said: dict[str, Any] = msgspec.to_builtins(obstacle)
-    if obstacle.missing is not None:
-        said["missing"] = format_amount(obstacle.missing, obstacle.currency)
-    return said
+def _json_of_obstacle(obstacle: Obstacle) -> dict[str, Any]:
+    missing = obstacle.missing
+    return {
+        "reason": obstacle.reason,
+        "finding": in_english(obstacle.finding),
+        "remedy": in_english(obstacle.remedy),
+        "missing": None if missing is None else format_amount(missing, obstacle.currency),
+        "currency": obstacle.currency,
+    }

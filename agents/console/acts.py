@@ -29,6 +29,9 @@ RELEASE_REASONS = (
     "small_excess",
 )
 """Why orders are released, one click each; the order's page takes words besides."""
+SNOOZE_MINUTES: Mapping[str, int] = {"1h": 60, "4h": 240, "1d": 1_440, "7d": 10_080}
+"""How long nobody may be told of something, as the pages offer it."""
+_MINUTE: Instant = 60_000_000
 _TEXT_MAX = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _GATEWAY_ACTS = {act.event: act for act in ACTS}
@@ -45,6 +48,8 @@ ACTIONS: Mapping[str, Action] = {
     "dispute": Action.DISPUTE,
     "promise": Action.PROMISE,
     "note": Action.HOLD_ORDERS,
+    "acknowledge": Action.ANSWER_ALERTS,
+    "snooze": Action.ANSWER_ALERTS,
 }
 """What there is to do, and what it takes: notes and proposals are of those who work on holds."""
 
@@ -166,6 +171,21 @@ def _note(form: Mapping[str, str], _invoices: list[str], doing: Doing) -> Event:
     return _said("CustomerNoteAdded", doing, _customer(form) | {"text": _needed(form)})
 
 
+def _acknowledge(form: Mapping[str, str], _invoices: list[str], doing: Doing) -> Event:
+    return _act("AlertAcknowledged", form, doing, {"reason": words(form) or None})
+
+
+def _snooze(form: Mapping[str, str], _invoices: list[str], doing: Doing) -> Event:
+    """Of an alert; of everything about the customer where none is named."""
+    minutes = SNOOZE_MINUTES.get(form.get("for", ""))
+    if minutes is None:
+        raise invalid("for", {"for": "is none of the spans"})
+    until = format_instant(doing.at + minutes * _MINUTE)
+    body = {"until": until, "reason": words(form) or None}
+    alert_id = form.get("alert_id", "")
+    return _act("AlertSnoozed", form, doing, body | ({"alert_id": alert_id} if alert_id else {}))
+
+
 def _propose(form: Mapping[str, str], _invoices: list[str], doing: Doing) -> Event:
     fields = _customer(form) | {"order_id": form.get("order_id", ""), "reason": _why(form)}
     return _said("OrderReleaseProposed", doing, fields | {"decision_number": doing.decision_number})
@@ -211,6 +231,8 @@ _MADE_BY: Mapping[str, Callable[[Mapping[str, str], list[str], Doing], Event]] =
     "dispute": _dispute,
     "promise": _promise,
     "note": _note,
+    "acknowledge": _acknowledge,
+    "snooze": _snooze,
 }
 
 

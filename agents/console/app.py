@@ -21,10 +21,11 @@ from starlette.routing import Route
 
 from agents.console import export, lists
 from agents.console.access import Sessions, Visitor, check_form, is_loopback, visitor_of
-from agents.console.acts import ACTIONS, RELEASE_REASONS, Doing, event_for
+from agents.console.acts import ACTIONS, RELEASE_REASONS, SNOOZE_MINUTES, Doing, event_for
+from agents.console.alerts_page import alerts_shown, answer_shown
 from agents.console.customer import customer_view, order_line, what_holds
 from agents.console.customer_page import customer_shown
-from agents.console.desk import Desk, Sources, anchor, order_href, standing
+from agents.console.desk import Desk, Sources, order_href, standing
 from agents.console.history import HistoryUnreachableError, Year, chart_of
 from agents.console.hub import Hub
 from agents.console.kept import Proposal
@@ -56,7 +57,6 @@ BACK = f"{SIGN_IN}/back"
 """Where the identity provider sends browsers back."""
 _MEMO_COOKIE = "headroom_sign_in"
 _YEAR_SECONDS = 365 * 86_400
-_ALERTS_SHOWN = 50
 _EXPLAINED_AT_ONCE = 2
 _HEADERS = {
     "Content-Security-Policy": (
@@ -181,33 +181,10 @@ class _Pages:
         visitor = self._visitor(request, Action.READ)
         return await self._shown(request, visitor, "alerts", self._alerts)
 
-    def _alerts(self, request: Request, _visitor: Visitor, telling: Telling) -> dict[str, Any]:
-        sources, t = self._console().sources, telling
+    def _alerts(self, request: Request, visitor: Visitor, telling: Telling) -> dict[str, Any]:
         before = request.query_params.get("before", "")
-        rows = sources.kept.alerts(int(before) if before.isdecimal() else None, _ALERTS_SHOWN)
-        names = lists.names(sources.index, {row["customer_id"] for row in rows})
-        return {
-            "live": "alerts",
-            "rows": [
-                {
-                    "anchor": anchor("l", row["event_id"]),
-                    "iso": format_instant(row["at"]),
-                    "at": t.instant(row["at"]),
-                    "customer_id": row["customer_id"],
-                    "group": row["group_id"],
-                    "name": names.get(row["customer_id"], ""),
-                    "href": "/console/customer?" + urlencode({"id": row["customer_id"]}),
-                    "direction": row["direction"],
-                    "threshold": t.percent(float(row["threshold"])),
-                    "exposure": t.money(row["exposure"], row["currency"]),
-                    "limit": t.money(row["credit_limit"], row["currency"]),
-                }
-                for row in rows
-            ],
-            "after": f"/console/alerts?before={rows[-1]['at']}"
-            if len(rows) == _ALERTS_SHOWN
-            else "",
-        }
+        shown = alerts_shown(self._console().sources, before, visitor.caller, telling, _now())
+        return {"live": "alerts", **shown}
 
     async def portfolio(self, request: Request) -> Response:
         visitor = self._visitor(request, Action.READ)
@@ -302,16 +279,22 @@ class _Pages:
         if one.status == "held":
             holds = what_holds(place.ledger, sources.policies, place.account_id, order_id)
         name = lists.names(sources.index, {place.account_id}).get(place.account_id, "")
+        decided = sources.latest_on(order_id, place.account_id)
+        answer = None
+        if one.status == "held" and decided:
+            told = decided[0].event_id, place.account_id
+            answer = answer_shown(sources, *told, visitor.caller, telling, _now())
         shown = order_shown(
             one,
             place.account_id,
             name,
             holds,
-            sources.latest_on(order_id, place.account_id),
+            decided,
             Desk(sources, visitor.caller, telling),
             self._proposal(place.account_id, order_id),
             visitor.caller,
             telling,
+            answer,
         )
         return {"live": "customer", "live_customer": place.account_id, "o": shown}
 
@@ -706,6 +689,7 @@ class _Pages:
             "waiting_count": waiting,
             "last_reason": request.cookies.get(_REASON_COOKIE, ""),
             "release_reasons": RELEASE_REASONS,
+            "snooze_spans": list(SNOOZE_MINUTES),
         }
 
     def _with_language(self, request: Request, response: Response) -> Response:

@@ -121,6 +121,7 @@ def _acts(caller: Caller) -> list[str]:
         "dispute": Action.DISPUTE,
         "promise": Action.PROMISE,
         "note": Action.HOLD_ORDERS,
+        "snooze": Action.ANSWER_ALERTS,
     }
     return [name for name, action in named.items() if caller.may(action)]
 

@@ -1,5 +1,5 @@
 """What the console keeps of topics besides the live state: notes on customers, releases that are
-proposed, alerts; and why acts were refused.
+proposed, alerts and what people said to them; and why acts were refused.
 
 Each is read from its topic alone, so every gateway has the same, and one that starts with an empty
 disk reads it anew.
@@ -20,6 +20,8 @@ from confluent_kafka.admin import AdminClient
 from agents.console.tables import Tables
 from schemas.catalogue import DEAD_LETTERS, topic_of
 from schemas.events import (
+    AlertAcknowledged,
+    AlertSnoozed,
     CreditLimitAlert,
     CustomerNoteAdded,
     Event,
@@ -43,6 +45,7 @@ _ALERTS_KEPT_DAYS = 30
 _PROPOSALS_KEPT_DAYS = 60
 _REFUSALS_SINCE_SECONDS = 3600
 _REFUSALS_MAX = 10_000
+_OF_CONTROLS = ("notes", "proposals", "declined", "answers")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS places (topic TEXT, topic_id TEXT, partition INTEGER, offset INTEGER,
     PRIMARY KEY (topic, partition)) WITHOUT ROWID;
@@ -54,6 +57,8 @@ CREATE TABLE IF NOT EXISTS proposals (event_id TEXT PRIMARY KEY, customer_id TEX
 CREATE TABLE IF NOT EXISTS declined (customer_id TEXT, order_id TEXT, at INTEGER, who TEXT,
     why TEXT, event_id TEXT, PRIMARY KEY (customer_id, order_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS proposals_on ON proposals (customer_id, order_id, at);
+CREATE TABLE IF NOT EXISTS answers (alert_id TEXT, customer_id TEXT, did TEXT, at INTEGER, who TEXT,
+    until INTEGER, why TEXT, event_id TEXT, PRIMARY KEY (alert_id, customer_id, did)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alerts (event_id TEXT PRIMARY KEY, at INTEGER, customer_id TEXT,
     threshold TEXT, direction TEXT, exposure INTEGER, credit_limit INTEGER, currency TEXT,
     utilisation TEXT, group_id TEXT) WITHOUT ROWID;
@@ -85,6 +90,16 @@ class Proposal(NamedTuple):
     """Of the decision that is to be overridden: after another one, nothing waits any more."""
 
 
+class Answer(NamedTuple):
+    """Somebody sees to an alert, or has nobody told of it for a while."""
+
+    at: Instant
+    who: str
+    until: Instant | None
+    """When silence ends; None: they see to it."""
+    why: str
+
+
 class Refused(NamedTuple):
     """Why the pipeline refused an event."""
 
@@ -93,7 +108,7 @@ class Refused(NamedTuple):
 
 
 class Kept:
-    """Notes, proposals and alerts, as their topics say them.
+    """Notes, proposals, alerts and answers, as their topics say them.
 
     Args:
         path: of the tables.
@@ -141,13 +156,26 @@ class Kept:
             yield Proposal(*row)
 
     def has(self, event_id: str) -> bool:
-        """Whether a note, a proposal, or what was said against one, has come in."""
+        """Whether a note, a proposal, what was said against one, or to an alert, has come in."""
         found = self._tables.rows(
             "SELECT 1 FROM notes WHERE event_id = ?1 UNION ALL SELECT 1 FROM proposals WHERE"
-            " event_id = ?1 UNION ALL SELECT 1 FROM declined WHERE event_id = ?1",
+            " event_id = ?1 UNION ALL SELECT 1 FROM declined WHERE event_id = ?1"
+            " UNION ALL SELECT 1 FROM answers WHERE event_id = ?1",
             (event_id,),
         )
         return bool(found)
+
+    def answers_to(self, alert_id: str, customer_id: str) -> list[Answer]:
+        """What was said to an alert, or to all about its customer; the last of each kind, the
+        oldest first.
+        """
+        found = self._tables.rows(
+            "SELECT at, who, until, why FROM answers WHERE alert_id = ?1"
+            " UNION ALL SELECT at, who, until, why FROM answers WHERE alert_id = ''"
+            " AND customer_id = ?2 ORDER BY at",
+            (alert_id, customer_id),
+        )
+        return [Answer(*row) for row in found]
 
     def alerts(self, before: Instant | None, limit: int) -> list[sqlite3.Row]:
         """The latest alerts first; those older than `before`."""
@@ -166,7 +194,7 @@ class Kept:
             ).fetchall()
             if any(row["topic_id"] != topic_id for row in found):
                 self._db.execute("DELETE FROM places WHERE topic = ?", (topic,))
-                for table in ["alerts"] if topic == ALERTS else ["notes", "proposals", "declined"]:
+                for table in ["alerts"] if topic == ALERTS else _OF_CONTROLS:
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608  our own words
                 return {}
         return {row["partition"]: row["offset"] for row in found}
@@ -210,6 +238,10 @@ class Kept:
                     " event_id = excluded.event_id WHERE excluded.at > at",
                     row,
                 )
+            case AlertAcknowledged():
+                self._answer(event, "acknowledge", None)
+            case AlertSnoozed():
+                self._answer(event, "snooze", event.until)
             case CreditLimitAlert():
                 row = (
                     event.event_id, event.occurred_at, event.customer_id, event.threshold,
@@ -222,14 +254,29 @@ class Kept:
         return True
 
     def forget(self, now: float) -> None:
-        """Alerts that are older than their topic keeps them."""
+        """Alerts that are older than their topic keeps them, and what was said to such."""
         oldest = int((now - _ALERTS_KEPT_DAYS * 86_400) * 1_000_000)
         with self._writing:
             self._db.execute("DELETE FROM alerts WHERE at < ?", (oldest,))
+            self._db.execute("DELETE FROM answers WHERE max(at, ifnull(until, at)) < ?", (oldest,))
 
     def close(self) -> None:
         """Let go of the disk."""
         self._tables.close()
+
+    def _answer(
+        self, event: AlertAcknowledged | AlertSnoozed, did: str, until: Instant | None
+    ) -> None:
+        row = (
+            event.alert_id or "", event.customer_id, did, event.occurred_at, event.by, until,
+            event.reason or "", event.event_id,
+        )  # fmt: skip
+        self._db.execute(
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " at = excluded.at, who = excluded.who, until = excluded.until, why = excluded.why,"
+            " event_id = excluded.event_id WHERE excluded.at >= at",
+            row,
+        )
 
     def _insert(self, table: str, row: tuple[Any, ...]) -> None:
         marks = ", ".join("?" * len(row))

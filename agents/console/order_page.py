@@ -25,8 +25,9 @@ def order_shown(
     proposal: Proposal | None,
     caller: Caller,
     t: Telling,
+    answer: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The page of an order."""
+    """The page of an order. `answer`: to the hold, if it is on hold."""
     w = t.w
     held = one.status == "held"
     acts = []
@@ -46,8 +47,9 @@ def order_shown(
         "name": name,
         "status": one.status,
         "facts": [(label, value) for label, value in facts if value],
-        "obstacles": holds,
+        "obstacles": [_obstacle(each, t) for each in holds],
         "acts": acts,
+        "answer": answer,
         "proposed_by": "" if proposal is None else proposal.who,
         "proposed_why": "" if proposal is None else t.why(proposal.why),
         "decision": decision_facts(decided[0], t) if decided else [],
@@ -75,6 +77,14 @@ def decision_facts(decision: OrderDecision, t: Telling) -> list[tuple[str, str]]
     return [(label, value) for label, value in facts if value]
 
 
+def _obstacle(one: Obstacle, t: Telling) -> dict[str, str]:
+    return {
+        "reason": t.w.get(f"reason_{one.reason}", one.reason),
+        "finding": t.sentence(one.finding),
+        "remedy": t.sentence(one.remedy),
+    }
+
+
 def explained(found: list[Explanation], t: Telling) -> list[dict[str, Any]]:
     """Every decision on an order, and what counted in each."""
     return [
@@ -83,7 +93,7 @@ def explained(found: list[Explanation], t: Telling) -> list[dict[str, Any]]:
             "decision": ruling.decision.decision,
             "at": t.instant(ruling.decision.occurred_at),
             "facts": decision_facts(ruling.decision, t),
-            "obstacles": ruling.obstacles,
+            "obstacles": [_obstacle(each, t) for each in ruling.obstacles],
             "inputs": [
                 {
                     "what": each.what,

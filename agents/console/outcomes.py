@@ -29,6 +29,8 @@ from schemas.events import (
 )
 
 _PATIENCE: Instant = 10 * 1_000_000
+_SAID = ("note", "propose", "decline", "acknowledge", "snooze")
+"""What nothing follows from: it is done when it is kept."""
 _FIELDS = ("id", "did", "at", "customer", "name")
 
 
@@ -132,7 +134,7 @@ class Witnesses:
             for decision in self.latest_on(act.name, act.customer):
                 if decision.cause_event_id == act.id:
                     return telling.w.get(f"decision_{decision.decision}", decision.decision)
-        elif act.did in ("note", "propose", "decline"):
+        elif act.did in _SAID:
             return telling.w.is_noted if self.kept.has(act.id) else None
         ledger, account_id = self.place_of(act.customer)
         account: state.Account | None = ledger.get(state.account_key(account_id))

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_time
 from babel.numbers import format_currency, format_decimal, format_percent
 
+from agents.credit.phrases import PHRASES, Amount, Date, Figure, Moment, Sentence
 from schemas.dates import date_of
 from schemas.events import Day, Instant, Minor
 from schemas.money import format_amount, is_known
@@ -21,6 +22,8 @@ LANGUAGES = {"en": "English", "nl": "Nederlands", "fr": "Français", "de": "Deut
 OTHER_LANGUAGE = "en"
 _LOCALES = {"en": "en_GB"}
 _MICROSECONDS = 1_000_000
+_SAID = "said_"
+"""Before the names of what the rules say."""
 
 
 class Words:
@@ -99,6 +102,24 @@ class Telling:
         known = self.w.get(f"why_{code}", "")
         return f"{known}{colon}{rest}" if known else reason
 
+    def sentence(self, said: Sentence) -> str:
+        """What the rules say."""
+        figures = {name: self._figure(figure) for name, figure in said.figures.items()}
+        return self.w[f"{_SAID}{said.phrase}"].format_map(figures)
+
+    def _figure(self, figure: Figure) -> str:
+        match figure:
+            case Amount():
+                return self.money(figure.minor, figure.currency)
+            case Date():
+                return self.day(figure.day)
+            case Moment():
+                return self.instant(figure.at)
+            case int():
+                return self.count(figure)
+            case _:
+                return figure
+
 
 def language_of(cookie: str | None, accepted: str) -> str:
     """The language somebody chose, else the first that their browser asks for and there is."""
@@ -118,7 +139,9 @@ def language_of(cookie: str | None, accepted: str) -> str:
 def texts() -> dict[str, dict[str, str]]:
     """All texts, by language and name."""
     there = files("agents.console") / "texts"
-    return {
+    found = {
         language: tomllib.loads((there / f"{language}.toml").read_text(encoding="utf-8"))
         for language in LANGUAGES
     }
+    found[OTHER_LANGUAGE] |= {f"{_SAID}{name}": phrase for name, phrase in PHRASES.items()}
+    return found

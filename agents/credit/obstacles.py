@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from math import ceil
 
 import msgspec
 
@@ -20,9 +19,8 @@ from agents.credit.feeds import PAYMENTS
 from agents.credit.holdings import Holdings
 from agents.credit.lateness import late_invoices, total
 from agents.credit.order_check import Waiting, hold_reasons
-from schemas.dates import format_day, format_instant
+from agents.credit.phrases import Amount, Date, Figure, Moment, Sentence, at_least, say
 from schemas.events import BusinessDayStarted, Day, Minor
-from schemas.money import format_amount
 
 _INVOICES_NAMED = 5
 
@@ -32,15 +30,15 @@ class Obstacle(msgspec.Struct, frozen=True):
 
     Attributes:
         reason: its code.
-        finding: what was found, with the figures, in a sentence without its full stop.
+        finding: what was found, with the figures.
         remedy: what somebody has to do about it.
         missing: by how much headroom is short, where it is; minor units.
         currency: of `missing`.
     """
 
     reason: str
-    finding: str
-    remedy: str
+    finding: Sentence
+    remedy: Sentence
     missing: Minor | None = None
     currency: str | None = None
 
@@ -73,57 +71,47 @@ def obstacles(
     return [_OBSTACLES[reason](case, order_id, order) for reason in held_for]
 
 
-# ── one per reason ──────────────────────────────────────────────────────────────────────────────
+# ── one per reason; what the policy does not ask for is none ──────────────────────────────────────
 
 
 def _customer_unknown(_case: Case, _order_id: str, _order: state.Order) -> Obstacle:
-    return Obstacle(
-        reasons.CUSTOMER_UNKNOWN,
-        "the customer's master record has not come",
-        "send the customer's master record",
-    )
+    return Obstacle(reasons.CUSTOMER_UNKNOWN, say("customer_unknown"), say("send_record"))
 
 
 def _customer_blocked(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     if case.account.closed:
-        return Obstacle(reasons.CUSTOMER_BLOCKED, "the customer is closed", "reopen the customer")
-    return Obstacle(reasons.CUSTOMER_BLOCKED, "the customer is blocked", "unblock the customer")
+        return Obstacle(reasons.CUSTOMER_BLOCKED, say("customer_closed"), say("reopen"))
+    return Obstacle(reasons.CUSTOMER_BLOCKED, say("customer_blocked"), say("unblock"))
 
 
 def _limit_missing(case: Case, _order_id: str, order: state.Order) -> Obstacle:
     group = case.group
     if group is not None and group.limit() is None:
         asked = group.exact(case.asked(order), order.currency)
+        needed = _money(group, group.exact_exposure() + asked)
         return Obstacle(
             reasons.LIMIT_MISSING,
-            "the customer's credit group has no limit",
-            f"give the group a limit of at least {_money(group, group.exact_exposure() + asked)}",
+            say("group_limit_missing"),
+            say("give_group_limit", limit=needed),
         )
     needed = _money(case, case.exact_exposure() + _asked(case, order))
-    return Obstacle(
-        reasons.LIMIT_MISSING,
-        "the customer has no limit, and the policy has none for the segment",
-        f"give the customer a limit of at least {needed}",
-    )
+    return Obstacle(reasons.LIMIT_MISSING, say("limit_missing"), say("give_limit", limit=needed))
 
 
 def _limit_expired(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     until = case.account.limit_valid_until
-    return Obstacle(
-        reasons.LIMIT_EXPIRED,
-        "the limit has ended" if until is None else f"the limit ended on {format_day(until)}",
-        "renew the customer's limit",
-    )
+    ended = say("limit_ended") if until is None else say("limit_ended_on", day=Date(until))
+    return Obstacle(reasons.LIMIT_EXPIRED, ended, say("renew_limit"))
 
 
 def _prepayment_required(case: Case, _order_id: str, order: state.Order) -> Obstacle:
-    after = case.exact_exposure() + _asked(case, order)
+    owed = _money(case, case.exact_exposure() + _asked(case, order))
     return Obstacle(
         reasons.PREPAYMENT_REQUIRED,
-        f"the customer pays in advance, and with this order would owe {_money(case, after)}",
-        f"pay {_money(case, after)} in advance",
-        ceil(after),
-        case.account.currency,
+        say("prepays", owed=owed),
+        say("pay_in_advance", owed=owed),
+        owed.minor,
+        owed.currency,
     )
 
 
@@ -131,41 +119,44 @@ def _overdue(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     allowed = case.policy.max_overdue_days
     late = late_invoices(case)
     too_late = [one for one in late if case.today - one.due_on > allowed]
-    named = ", ".join(one.invoice_id for one in too_late[:_INVOICES_NAMED])
-    more = f" and {len(too_late) - _INVOICES_NAMED} more" if len(too_late) > _INVOICES_NAMED else ""
-    days = case.today - late[0].due_on if late else 0
+    figures: dict[str, Figure] = {
+        "allowed": allowed,
+        "total": _money(case, total(case, too_late)),
+        "invoices": ", ".join(one.invoice_id for one in too_late[:_INVOICES_NAMED]),
+    }
+    more = len(too_late) - _INVOICES_NAMED
     return Obstacle(
         reasons.OVERDUE,
-        f"the oldest late invoice is {days} days late, more than {allowed}; "
-        f"all late invoices total {_money(case, total(case, late))}",
-        f"pay what is more than {allowed} days late: "
-        f"{_money(case, total(case, too_late))} on {named}{more}",
+        say(
+            "overdue",
+            days=case.today - late[0].due_on if late else 0,
+            allowed=allowed,
+            total=_money(case, total(case, late)),
+        ),
+        say("pay_late", **figures) if more <= 0 else say("pay_late_and_more", **figures, more=more),
     )
 
 
 def _dunning_block(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
-    level = case.policy.block_from_level
-    if case.account.dunning_blocks:
-        late = case.account.dunning_blocks
+    level = case.policy.block_from_level or 0
+    dunned = case.account.dunning_blocks
+    if dunned:
         return Obstacle(
             reasons.DUNNING_BLOCK,
-            f"{late} open {'invoice has' if late == 1 else 'invoices have'} reached a dunning "
-            "level that holds orders",
-            "pay what was dunned",
+            say("one_dunned") if dunned == 1 else say("many_dunned", invoices=dunned),
+            say("pay_dunned"),
         )
     return Obstacle(
         reasons.DUNNING_BLOCK,
-        f"an open invoice was dunned to level {max(case.account.dunned, default=0)}; "
-        f"level {level} holds orders",
-        f"pay the invoices that were dunned to level {level} or higher",
+        say("dunned_to_level", reached=max(case.account.dunned, default=0), level=level),
+        say("pay_dunned_to_level", level=level),
     )
 
 
 def _credit_limit_exceeded(case: Case, order_id: str, order: state.Order) -> Obstacle:
     waiting = Waiting(case).before(state.held_key(case.account_id, order.placed_at, order_id))
-    return _short_of(
-        reasons.CREDIT_LIMIT_EXCEEDED, case, order, case, waiting, case.limit() or 0, "limit"
-    )
+    limit = case.limit() or 0
+    return _short_of(reasons.CREDIT_LIMIT_EXCEEDED, case, order, case, waiting, limit, "limit")
 
 
 def _group_limit_exceeded(case: Case, order_id: str, order: state.Order) -> Obstacle:
@@ -179,46 +170,58 @@ def _group_limit_exceeded(case: Case, order_id: str, order: state.Order) -> Obst
         group,
         Waiting(group).before(key),
         group.limit() or 0,
-        "group's limit",
+        "group_limit",
     )
 
 
 def _insurance_cover_stopped(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
-    allowed = case.policy.max_extension_days
+    allowed = case.policy.max_extension_days or 0
     oldest = next((key for key, _ in case.ledger.scan(*state.insured_range(case.account_id))), None)
-    invoice = "an invoice" if oldest is None else f"invoice {state.last_part(oldest)}"
-    since = "" if oldest is None else f" since its original due day {_day(oldest)}"
+    if oldest is None:
+        return Obstacle(
+            reasons.INSURANCE_COVER_STOPPED,
+            say("cover_was_stopped", allowed=allowed),
+            say("pay_uncovered"),
+        )
+    invoice, day = state.last_part(oldest), Date(state.due_day(oldest))
     return Obstacle(
         reasons.INSURANCE_COVER_STOPPED,
-        f"{invoice} is unpaid{since}, more than {allowed} days: the insurer covers nothing new",
-        f"pay {invoice}",
+        say("cover_stopped", invoice=invoice, day=day, allowed=allowed),
+        say("pay_invoice", invoice=invoice),
     )
 
 
 def _fx_rate_missing(case: Case, _order_id: str, order: state.Order) -> Obstacle:
-    own = case.account.currency
+    own, days = case.account.currency, case.policy.fx_max_age_days
     missing = sorted(
         currency
         for currency in {order.currency, *case.account.books}
         if not case.is_valued(currency)
     )
-    pairs = ", ".join(f"{currency}/{own}" for currency in missing)
     if not missing and case.group is not None:
-        pairs = f"the group's currency {case.group.group.currency}"
-    of_late = f"of the last {case.policy.fx_max_age_days} days for {pairs}"
+        currency = case.group.group.currency
+        return Obstacle(
+            reasons.FX_RATE_MISSING,
+            say("no_rate_of_group", days=days, currency=currency),
+            say("publish_rate_of_group", days=days, currency=currency),
+        )
+    pairs = ", ".join(f"{currency}/{own}" for currency in missing)
     return Obstacle(
-        reasons.FX_RATE_MISSING, f"there is no rate {of_late}", f"publish a rate {of_late}"
+        reasons.FX_RATE_MISSING,
+        say("no_rate", days=days, pairs=pairs),
+        say("publish_rate", days=days, pairs=pairs),
     )
 
 
 def _stale_data(case: Case, _order_id: str, _order: state.Order) -> Obstacle:
     until = case.ledger.get(state.feed_key(PAYMENTS))
-    told = "" if until is None else f": it is complete up to {format_instant(until)}"
+    minutes = case.policy.payments_feed_minutes or 0
     return Obstacle(
         reasons.STALE_DATA,
-        f"the payments feed is later than the {case.policy.payments_feed_minutes} minutes that it "
-        f"promises{told}, and what it has not told yet may be enough",
-        "wait for the payments feed",
+        say("payments_late", minutes=minutes)
+        if until is None
+        else say("payments_late_since", minutes=minutes, until=Moment(until)),
+        say("wait_for_payments"),
     )
 
 
@@ -226,10 +229,8 @@ def _manual_hold(_case: Case, _order_id: str, order: state.Order) -> Obstacle:
     until = order.manual_hold_until
     return Obstacle(
         reasons.MANUAL_HOLD,
-        f"{order.manual_hold_by} held it: {order.manual_hold_why}",
-        "have a person release it"
-        if until is None
-        else f"have a person release it, or wait until {format_day(until)} is over",
+        say("held_by", who=order.manual_hold_by or "", why=order.manual_hold_why or ""),
+        say("release") if until is None else say("release_or_wait", day=Date(until)),
     )
 
 
@@ -269,22 +270,23 @@ def _short_of(
     exposure = of.exact_exposure() - of.exact(order.booked_open, order.currency)
     if case.policy.held_orders_consume:
         exposure += waiting
+    figures = {
+        "asked": _money(of, asked),
+        "limit": _money(of, limit),
+        "used": _money(of, exposure),
+    }
     needed = exposure + asked
-    finding = (
-        f"the order asks for {_money(of, asked)}; of the {whose} of {_money(of, limit)} "
-        f"{_money(of, exposure)} is used"
-    )
     missing = needed - limit
     if missing <= 0:
-        return Obstacle(
-            reason, f"{finding}, and an older order comes first", "wait for the older order"
-        )
+        finding = say(f"{whose}_used_older_first", **figures)
+        return Obstacle(reason, finding, say("wait_for_older"))
+    short = _money(of, missing)
     return Obstacle(
         reason,
-        finding,
-        f"pay {_money(of, missing)} or raise the {whose} to {_money(of, needed)}",
-        ceil(missing),
-        of.holder.currency,
+        say(f"{whose}_used", **figures),
+        say(f"pay_or_raise_{whose}", missing=short, limit=_money(of, needed)),
+        short.minor,
+        short.currency,
     )
 
 
@@ -292,11 +294,6 @@ def _asked(case: Case, order: state.Order) -> Minor | Fraction:
     return case.exact(case.asked(order), order.currency)
 
 
-def _day(index_key: str) -> str:
-    return format_day(state.due_day(index_key))
-
-
-def _money(holdings: Holdings, amount: Minor | Fraction) -> str:
-    """An amount with its currency; what has to be reached is rounded up."""
-    currency = holdings.holder.currency
-    return f"{format_amount(ceil(amount), currency)} {currency}"
+def _money(holdings: Holdings, amount: Minor | Fraction) -> Amount:
+    """An amount in the currency of an account or group."""
+    return at_least(amount, holdings.holder.currency)

@@ -151,7 +151,7 @@ def test_what_a_role_may_not_do_is_refused_and_not_offered(
         assert (answer.status != 403) == may, (role, did)
         assert may or len(office.written) == before
         shown = somebody.get("/console/customer?id=C-100").text
-        if did in ("block", "limit", "dispute", "promise", "note", "release"):
+        if did in ("block", "limit", "dispute", "promise", "note", "release", "snooze"):
             assert (f'action="/console/act/{did}"' in shown) == may, (role, did)
 
 
@@ -349,6 +349,64 @@ def test_alerts_are_listed_latest_first_with_what_came_before(office: Office, si
     assert "80% of the limit reached €850.00 €1,000.00" in page.words
 
 
+def test_who_sees_to_an_alert_is_told_to_all(office: Office, sit: Sit) -> None:
+    office.customer("A-1", 1_000_00, name="Firm")
+    office.order("A-1", "O", 850_00)
+    anna, viewer = sit("anna"), sit("a-viewer")
+
+    def row(somebody: Asking) -> str:
+        rows = re.findall(r"<tr id=.*?</tr>", somebody.get("/console/alerts").text, re.DOTALL)
+        (found,) = (one for one in rows if "id=A-1" in one)
+        return str(found)
+
+    (alert_id,) = set(re.findall(r'name="alert_id" value="([^"]+)"', row(anna)))
+    about = {"customer_id": "A-1", "alert_id": alert_id}
+    assert "I see to it" not in row(viewer)
+    silence = anna.post("/console/act/snooze", about | {"for": "4h"})
+    assert became(anna, silence) == "Silence on A-1: noted"
+    assert "I see to it" in row(anna)
+    assert re.search(r"Silent until .* \(anna\)", row(viewer))
+    answer = anna.post("/console/act/acknowledge", about | {"text": "called"})
+    assert became(anna, answer) == "Alert on A-1, seen to: noted"
+    for somebody in (anna, viewer):
+        assert re.search(r"anna sees to it \(.*\): called", row(somebody))
+        assert "I see to it" not in row(somebody)
+        assert "Silent" not in row(somebody)
+    snoozed, acknowledged = office.written
+    assert isinstance(snoozed, ev.AlertSnoozed)
+    assert snoozed.until - snoozed.occurred_at == 4 * 3_600_000_000
+    assert (snoozed.customer_id, snoozed.alert_id, snoozed.by) == ("A-1", alert_id, "anna")
+    assert isinstance(acknowledged, ev.AlertAcknowledged)
+    assert (acknowledged.alert_id, acknowledged.by, acknowledged.reason) == (
+        alert_id,
+        "anna",
+        "called",
+    )
+
+
+def test_a_hold_that_people_were_told_of_is_seen_to_on_the_orders_page(
+    office: Office, sit: Sit
+) -> None:
+    anna = sit("anna")
+    page = anna.get("/console/order?customer=C-100&id=O-2")
+    alert_id = re.findall(r'name="alert_id" value="([^"]+)"', page.text)[0]
+    assert alert_id == office.latest_on("O-2", "C-100")[0].event_id
+    anna.post("/console/act/acknowledge", {"customer_id": "C-100", "alert_id": alert_id})
+    assert "anna sees to it" in anna.get("/console/order?customer=C-100&id=O-2").words
+    assert "anna sees" not in anna.get("/console/order?customer=C-200&id=O-3").words
+
+
+def test_nobody_is_told_of_a_customer_for_a_while(office: Office, sit: Sit) -> None:
+    anna = sit("anna")
+    assert "mail, chat or program" in anna.get("/console/customer?id=C-100").words
+    done = anna.post("/console/act/snooze", {"customer_id": "C-100", "for": "7d"})
+    assert became(anna, done) == "Silence on C-100: noted"
+    (event,) = office.written
+    assert isinstance(event, ev.AlertSnoozed)
+    assert (event.alert_id, event.until - event.occurred_at) == (None, 7 * 86_400_000_000)
+    assert "Silent until" in anna.get("/console/order?customer=C-100&id=O-2").words
+
+
 # ── a customer, an order ────────────────────────────────────────────────────────────────────────
 
 
@@ -386,13 +444,30 @@ def test_an_order_page_says_what_holds_it_and_explains_every_decision(
 ) -> None:
     anna = sit("anna")
     words = anna.get("/console/order?customer=C-100&id=O-2").words
-    assert "pay 600.00 EUR or raise the limit to 10600.00 EUR" in words
+    assert "pay €600.00 or raise the limit to €10,600.00" in words
     office.pay("C-100", "P-1", 900_00, "I-1003")
     words = anna.get("/console/explain?customer=C-100&id=O-2").words
     assert "1. on hold" in words
     assert "Open receivable I-1001 24 Oct 2024 €4,000.00" in words
     assert anna.get("/console/order?customer=C-100&id=O-none").status == 404
     assert anna.get("/console/customer?id=C-none").status == 404
+
+
+@pytest.mark.parametrize(
+    ("language", "remedy"),
+    [
+        ("nl", "€ 600,00 betalen, of de limiet verhogen tot € 10.600,00"),
+        ("fr", "payer 600,00 € ou porter la limite à 10 600,00 €"),
+        ("de", "600,00 € zahlen oder das Limit auf 10.600,00 € erhöhen"),
+    ],
+)
+def test_what_would_release_an_order_is_told_in_every_language(
+    sit: Sit, language: str, remedy: str
+) -> None:
+    anna = sit("anna")
+    for path in ("order", "explain"):
+        words = anna.get(f"/console/{path}?customer=C-100&id=O-2&lang={language}").words
+        assert remedy in words.replace("\xa0", " ").replace("\u202f", " ")
 
 
 def test_links_of_mails_about_alerts_lead_to_the_customer(calm: tuple[Office, Sit]) -> None:
@@ -497,6 +572,7 @@ def test_every_act_becomes_its_event(office: Office, sit: Sit) -> None:
         ("note", {"text": "x" * 2_001}), ("dispute", {"invoice_id": "", "text": "x"}),
         ("promise", {"on": "2024-10-20"}), ("release", {"order_id": "O-2", "why": "because"}),
         ("hold", {"order_id": "", "text": "x"}),
+        ("snooze", {"for": "a year"}), ("acknowledge", {"alert_id": ""}),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import string
 import time
@@ -26,7 +27,7 @@ from agents.console.acts import RELEASE_REASONS, amount_text
 from agents.console.export import csv_lines
 from agents.console.history import DayFigures, chart_of
 from agents.console.index import Index
-from agents.console.kept import ALERTS, CONTROLS, Kept
+from agents.console.kept import ALERTS, CONTROLS, Answer, Kept
 from agents.console.render import page
 from agents.console.run import secrets_of
 from agents.console.telling import LANGUAGES, Telling, texts
@@ -239,6 +240,46 @@ def test_the_last_word_on_a_proposal_counts_whatever_comes_first(tmp_path: Path)
         assert kept.has("no-O-1-" + str(now + 1))
         assert not kept.has("another")
         kept.close()
+
+
+def test_the_last_word_on_an_alert_counts_whatever_comes_first(tmp_path: Path) -> None:
+    def snooze(event_id: str, at: int, until: int, alert_id: str | None = "a-1") -> ev.AlertSnoozed:
+        return ev.AlertSnoozed(
+            event_id=event_id, occurred_at=at, customer_id="C-1", by=event_id, until=until,
+            alert_id=alert_id,
+        )  # fmt: skip
+
+    seen = ev.AlertAcknowledged(
+        event_id="ack", occurred_at=5, customer_id="C-1", alert_id="a-1", by="ann", reason="called"
+    )
+    said = [snooze("s-1", 1, 90), snooze("s-2", 2, 50), snooze("s-3", 3, 70, None), seen]
+    for number, order in enumerate(itertools.permutations(said)):
+        kept = Kept(tmp_path / f"{number}.sqlite")
+        assert all(kept.note(one) for one in order)
+        assert kept.answers_to("a-1", "C-1") == [
+            Answer(2, "s-2", 50, ""), Answer(3, "s-3", 70, ""), Answer(5, "ann", None, "called")
+        ]  # fmt: skip
+        assert kept.answers_to("a-2", "C-1") == [Answer(3, "s-3", 70, "")]
+        assert kept.answers_to("a-2", "C-2") == []
+        assert [kept.has(one) for one in ("ack", "s-1", "s-2")] == [True, False, True]
+        kept.close()
+
+
+def test_what_was_said_to_alerts_goes_with_them(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "kept.sqlite")
+    now, day = time.time(), 86_400_000_000
+    long_ago = int(now * 1_000_000) - 40 * day
+    for alert_id, until in (("old", long_ago + day), ("lasts", long_ago + 20 * day)):
+        kept.note(
+            ev.AlertSnoozed(
+                event_id=alert_id, occurred_at=long_ago, customer_id="C-1", by="ann", until=until,
+                alert_id=alert_id,
+            )
+        )  # fmt: skip
+    kept.forget(now)
+    assert kept.answers_to("old", "C-1") == []
+    assert len(kept.answers_to("lasts", "C-1")) == 1
+    kept.close()
 
 
 def test_a_topic_is_read_on_where_it_was_left_and_anew_when_it_was_made_anew(

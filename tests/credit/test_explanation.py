@@ -8,6 +8,7 @@ from hypothesis import given
 
 from agents.credit import reasons
 from agents.credit.explanation import Explanation, Witness
+from agents.credit.phrases import in_english
 from agents.journal.entries import Entry
 from agents.policy_file import load_policy
 from agents.simulate import Simulation
@@ -128,10 +129,10 @@ def test_the_sentence_says_what_to_pay_or_how_far_to_raise_the_limit() -> None:
     history.order("O-1", 512_40)
     (found,) = explained(history, "O-1")
     (obstacle,) = found.held_now
-    assert obstacle.finding == (
+    assert in_english(obstacle.finding) == (
         "the order asks for 512.40 EUR; of the limit of 1000.00 EUR 700.00 EUR is used"
     )
-    assert obstacle.remedy == "pay 212.40 EUR or raise the limit to 1212.40 EUR"
+    assert in_english(obstacle.remedy) == "pay 212.40 EUR or raise the limit to 1212.40 EUR"
     assert found.looked_on == DAY
 
 
@@ -180,7 +181,7 @@ def test_an_order_of_a_group_is_explained_with_the_other_members() -> None:
         "CreditGroupUpserted",
     }
     (obstacle,) = found.held_now
-    assert obstacle.remedy == "pay 3.00 EUR or raise the group's limit to 13.00 EUR"
+    assert in_english(obstacle.remedy) == "pay 3.00 EUR or raise the group's limit to 13.00 EUR"
 
 
 def test_an_order_that_came_with_a_merged_customer_is_found_under_its_own_id() -> None:
