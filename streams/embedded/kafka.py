@@ -11,8 +11,10 @@ import base64
 import os
 import re
 import subprocess
+import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +22,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams.embedded.claim import Claim, holder
+from streams.embedded.class_cache import class_cache
 from streams.embedded.java import OPTIONS, find_java
 from streams.embedded.maven import fetch
 from streams.embedded.ports import LOOPBACK, free_ports, listens
@@ -68,7 +71,8 @@ class EmbeddedKafka:
     """One broker in `directory`, with its files from `cache` and `java` as in `find_java`.
 
     With `jmx_rules`, a file of JMX exporter, it also tells Prometheus of itself and of its JVM, on
-    `metrics_port`.
+    `metrics_port`. Without `java_options` our own Java starts it from a cache of its classes, which
+    the first start of all makes.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class EmbeddedKafka:
         cache: Path,
         java: Path | None = None,
         jmx_rules: Path | None = None,
+        java_options: Sequence[str] | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self.bootstrap_servers = ""
@@ -85,6 +90,7 @@ class EmbeddedKafka:
         self._cache = cache.absolute()
         self._java = java
         self._jmx_rules = jmx_rules
+        self._java_options = java_options
         self._claim = Claim(self.directory / "kafka.lock")
         self._process: SupervisedProcess | None = None
 
@@ -107,7 +113,8 @@ class EmbeddedKafka:
                 f"{self.directory} is in use by process {holder(self._claim.path)}"
             )
         try:
-            self._start(java, os.pathsep.join(str(jar) for jar in jars))
+            class_path = os.pathsep.join(str(jar) for jar in jars)
+            self._start([str(java), *OPTIONS, *self._more_options(java, class_path)], class_path)
         except BaseException:
             self.stop()
             raise
@@ -132,7 +139,20 @@ class EmbeddedKafka:
         if self._process is not None:
             self._process.check()
 
-    def _start(self, java: Path, class_path: str) -> None:
+    def _more_options(self, java: Path, class_path: str) -> Sequence[str]:
+        if self._java_options is not None:
+            return self._java_options
+        if self._java is not None or self._jmx_rules is not None:  # an agent has its own classes
+            return ()
+        return class_cache(java, class_path, self._cache, self._run_once)
+
+    def _run_once(self, java_options: list[str]) -> None:
+        with tempfile.TemporaryDirectory(prefix="headroom-") as directory:
+            broker = EmbeddedKafka(Path(directory), cache=self._cache, java_options=java_options)
+            with broker:
+                pass
+
+    def _start(self, java: list[str], class_path: str) -> None:
         wanted = _ports_of_last_start(self.directory)
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             broker, controller = free_ports(2, wanted)
@@ -180,10 +200,10 @@ class EmbeddedKafka:
             encoding="utf-8",
         )
 
-    def _format(self, java: Path, class_path: str) -> None:
+    def _format(self, java: list[str], class_path: str) -> None:
         if (self.directory / "data" / "meta.properties").exists():
             return
-        command = [str(java), *OPTIONS, "-cp", class_path]
+        command = [*java, "-cp", class_path]
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
         properties = str(_properties(self.directory))
         arguments = ["--cluster-id", self._cluster_id(), "--config", properties]
@@ -234,11 +254,11 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _command(java: Path, agent: list[str], class_path: str, properties: Path) -> list[str]:
+def _command(java: list[str], agent: list[str], class_path: str, properties: Path) -> list[str]:
     logger = "-Dorg.slf4j.simpleLogger"
     logging = (f"{logger}.defaultLogLevel=warn", f"{logger}.showDateTime=true")
     broker = ["-cp", class_path, "kafka.Kafka", str(properties)]
-    return [str(java), *OPTIONS, *logging, *agent, *broker]
+    return [*java, *logging, *agent, *broker]
 
 
 def _properties(directory: Path) -> Path:

@@ -97,6 +97,16 @@ def test_a_broker_that_dies_at_start_says_what_it_logged(tmp_path: Path, cache_d
     assert holder(tmp_path / "kafka.lock") is None
 
 
+def test_a_cache_of_classes_that_does_not_fit_stops_no_start(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "made.aot"
+    made.write_bytes(b"of another Java")
+    monkeypatch.setattr("streams.embedded.kafka.class_cache", lambda *_: [f"-XX:AOTCache={made}"])
+    with EmbeddedKafka(tmp_path / "kafka", cache=cache_dir) as broker:
+        assert AdminClient({"bootstrap.servers": broker.bootstrap_servers}).list_topics(timeout=10)
+
+
 def test_a_java_that_is_none_is_refused_with_the_name_of_the_setting(
     tmp_path: Path, cache_dir: Path
 ) -> None:
