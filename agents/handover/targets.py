@@ -6,22 +6,16 @@ before, and a service knows its `Idempotency-Key`.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-import asyncssh
-
 from agents.notify.carriers import CarrierAwayError
 from agents.notify.service import WebService
-
-_SECONDS = 60.0
-_CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,9 @@ def target_of(url: str, *, known_hosts: Path | None = None, key: Path | None = N
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return Folder(Path(unquote(parts.path)))
     if parts.scheme == "sftp" and parts.hostname and parts.username:
+        # Its library takes longer to come in than a terminal's verb should take.
+        from agents.handover.sftp import SftpServer  # noqa: PLC0415
+
         return SftpServer(
             host=parts.hostname,
             port=parts.port or 22,
@@ -99,52 +96,6 @@ class Folder:
                 part.unlink()
             raise CarrierAwayError(str(error)) from error
         return str(path)
-
-
-@dataclass(frozen=True)
-class SftpServer:
-    """A directory of a server that speaks SFTP."""
-
-    host: str
-    port: int
-    user: str
-    password: str | None
-    directory: str
-    known_hosts: Path | None
-    key: Path | None
-
-    def deliver(self, parcel: Parcel) -> str:
-        try:
-            return asyncio.run(asyncio.wait_for(self._put(parcel), _SECONDS))
-        except asyncssh.SFTPError as error:
-            raise CarrierAwayError(f"{self.host}: {error.reason}") from error
-        except (OSError, asyncssh.Error, TimeoutError) as error:
-            raise CarrierAwayError(f"{self.host}: {str(error) or type(error).__name__}") from error
-
-    async def _put(self, parcel: Parcel) -> str:
-        path = PurePosixPath(self.directory) / parcel.name
-        part = path.with_name(f".{parcel.name}.{uuid4().hex[:8]}")
-        options: dict[str, Any] = {}
-        if self.known_hosts is not None:
-            options["known_hosts"] = str(self.known_hosts)
-        if self.key is not None:
-            options["client_keys"] = [str(self.key)]
-        async with (
-            asyncssh.connect(
-                self.host,
-                self.port,
-                username=self.user,
-                password=self.password,
-                connect_timeout=_CONNECT_SECONDS,
-                **options,
-            ) as connection,
-            connection.start_sftp_client() as sftp,
-        ):
-            await sftp.makedirs(self.directory, exist_ok=True)
-            async with sftp.open(str(part), "wb") as file:
-                await file.write(parcel.content)
-            await sftp.posix_rename(str(part), str(path))  # nobody ever sees half of it
-        return f"sftp://{self.host}:{self.port}/{path}"
 
 
 class Service:

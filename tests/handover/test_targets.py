@@ -11,7 +11,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from agents.handover.targets import Parcel, SftpServer, target_of
+from agents.handover.sftp import SftpServer
+from agents.handover.targets import Parcel, target_of
 from agents.notify.carriers import CarrierAwayError, RefusedError
 from streams.embedded.ports import LOOPBACK
 
