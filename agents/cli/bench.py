@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated
 
 import msgspec
@@ -343,6 +345,34 @@ def warehouse(
     for answer in found.answers:
         table.add_row(answer.question, f"{answer.milliseconds:,.0f}", f"{answer.rows:,}")
     console.print(table)
+
+
+@app.command()
+def layouts(
+    rows: Annotated[int, typer.Option(min=1000, help="Rows of the journal, about.")] = 2_000_000,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+) -> None:
+    """What ClickHouse's tables would take with other keys, partitions and codecs, one thread."""
+    from benchmarks.layouts import run  # noqa: PLC0415  only this verb needs it
+
+    talk = Console(stderr=True)
+    found = run(load_settings(), rows=rows, tell=lambda text: talk.print(f"{text} …"))
+    if as_json:
+        _print_json(found)
+        return
+    console = Console()
+    for name, tried in groupby(found, key=attrgetter("table")):
+        of_table = list(tried)
+        table = Table(title=f"{name}: seconds of one core")
+        questions = list(of_table[0].seconds)
+        for heading in ("layout", "MB", "insert", *questions):
+            table.add_column(heading, justify="left" if heading == "layout" else "right")
+        for one in of_table:
+            figures = (one.insert_seconds, *(one.seconds[each] for each in questions))
+            table.add_row(
+                one.layout, f"{one.megabytes:,.0f}", *(f"{figure:.2f}" for figure in figures)
+            )
+        console.print(table)
 
 
 def _print_json(found: object) -> None:
