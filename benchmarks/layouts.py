@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import resource
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from streams.settings import Settings
 
 _TIMES = 3
 _TRIAL = "headroom.trial"
+_ONE_THREAD = {"max_threads": 1}
 
 
 class Layout(NamedTuple):
@@ -211,15 +212,24 @@ def run(settings: Settings, *, rows: int, tell: Callable[[str], None]) -> list[T
             migrate(client)
             client.command("SYSTEM STOP VIEWS")
             fill(client, rows, lambda there: tell(f"{there:,} rows of the journal"))
-            client.set_client_setting("max_threads", 1)
-            return [
-                _tried(client, trial, layout, tell) for trial in TRIALS for layout in trial.layouts
-            ]
+            return list(tried(client, tell))
         finally:
             client.close()
             close_engine()
     finally:
         shutil.rmtree(directory)
+
+
+def tried(client: Client, tell: Callable[[str], None]) -> Iterator[Tried]:
+    """Every layout of every table, tried on what is in the tables.
+
+    Args:
+        client: of an embedded engine, whose work is done in this process.
+        tell: says what is going on.
+    """
+    for trial in TRIALS:
+        for layout in trial.layouts:
+            yield _tried(client, trial, layout, tell)
 
 
 def _tried(client: Client, trial: Trial, layout: Layout, tell: Callable[[str], None]) -> Tried:
@@ -243,7 +253,7 @@ def _tried(client: Client, trial: Trial, layout: Layout, tell: Callable[[str], N
         insert = _processor_seconds(
             lambda: client.command(
                 f"INSERT INTO {_TRIAL} SELECT * FROM {source} ORDER BY recorded_at",  # noqa: S608
-                settings={"max_partitions_per_insert_block": 0},
+                settings=_ONE_THREAD | {"max_partitions_per_insert_block": 0},
             )
         )
         client.command(f"OPTIMIZE TABLE {_TRIAL} FINAL")
@@ -255,7 +265,7 @@ def _tried(client: Client, trial: Trial, layout: Layout, tell: Callable[[str], N
         for name, question in trial.questions.items():
             statement = question.format(table=_TRIAL)
             seconds[name] = min(
-                _processor_seconds(lambda text=statement: client.query(text))  # type: ignore[misc]
+                _processor_seconds(lambda text=statement: client.query(text, settings=_ONE_THREAD))  # type: ignore[misc]
                 for _ in range(_TIMES)
             )
         return Tried(trial.table, layout.name, size / 1e6, insert, seconds)

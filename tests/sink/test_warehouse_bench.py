@@ -1,10 +1,11 @@
-"""The history that `headroom bench warehouse` makes, and what it asks."""
+"""The history that `headroom bench warehouse` makes, what it asks, and other layouts."""
 
 from __future__ import annotations
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from benchmarks.layouts import TRIALS, tried
 from benchmarks.warehouse_history import fill, named_statements
 
 pytestmark = pytest.mark.connected
@@ -30,3 +31,16 @@ def test_every_question_has_an_answer_on_a_history_told_with_repeats(tables: Cli
     ((total,),) = tables.query("SELECT sum(total) FROM headroom.ageing").result_rows
     assert twice == 0
     assert opened == total > 0
+
+
+def test_every_layout_takes_the_rows_and_is_gone_again(tables: Client) -> None:
+    fill(tables, 400, lambda _rows: None)
+    told: list[str] = []
+    found = list(tried(tables, told.append))
+    assert [(one.table, one.layout) for one in found] == [
+        (trial.table, layout.name) for trial in TRIALS for layout in trial.layouts
+    ]
+    assert all(one.megabytes > 0 for one in found)
+    assert all(one.seconds.keys() == dict(trial.questions).keys() for trial in TRIALS
+               for one in found if one.table == trial.table)  # fmt: skip
+    assert tables.query("EXISTS TABLE headroom.trial").result_rows == [(0,)]
