@@ -23,6 +23,7 @@ from streams.embedded.clickhouse import close_engine
 from streams.settings import Settings
 
 _TIMES = 3
+_PARTS = 8
 _TRIAL = "headroom.trial"
 _ONE_THREAD = {"max_threads": 1}
 
@@ -54,7 +55,9 @@ class Trial(NamedTuple):
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """What a layout takes. `seconds` of one core for each question, the least of three."""
+    """What a layout takes: on disk once it is merged, and seconds of one core to write it in eight
+    parts and to ask them each question (the least of three).
+    """
 
     table: str
     layout: str
@@ -249,18 +252,23 @@ def _tried(client: Client, trial: Trial, layout: Layout, tell: Callable[[str], N
     try:
         for column, codec in layout.codecs.items():
             client.command(f"ALTER TABLE {_TRIAL} MODIFY COLUMN {column} CODEC({codec})")
-        # As a sink writes them: in the order in which they were recorded.
+        ((rows,),) = client.query(f"SELECT count() FROM {source}").result_rows  # noqa: S608
+        # As a sink leaves them between two merges: in parts, one later than the other.
+        client.command(f"SYSTEM STOP MERGES {_TRIAL}")
+        size_of_part = rows // _PARTS + 1
         insert = _processor_seconds(
             lambda: client.command(
                 f"INSERT INTO {_TRIAL} SELECT * FROM {source} ORDER BY recorded_at",  # noqa: S608
-                settings=_ONE_THREAD | {"max_partitions_per_insert_block": 0},
+                settings=_ONE_THREAD
+                | {
+                    "max_block_size": size_of_part,
+                    "max_insert_block_size": size_of_part,
+                    "min_insert_block_size_rows": size_of_part,
+                    "min_insert_block_size_bytes": 0,
+                    "max_partitions_per_insert_block": 0,
+                },
             )
         )
-        client.command(f"OPTIMIZE TABLE {_TRIAL} FINAL")
-        ((size,),) = client.query(
-            "SELECT sum(bytes_on_disk) FROM system.parts"
-            " WHERE database = 'headroom' AND table = 'trial' AND active"
-        ).result_rows
         seconds = {}
         for name, question in trial.questions.items():
             statement = question.format(table=_TRIAL)
@@ -268,6 +276,12 @@ def _tried(client: Client, trial: Trial, layout: Layout, tell: Callable[[str], N
                 _processor_seconds(lambda text=statement: client.query(text, settings=_ONE_THREAD))  # type: ignore[misc]
                 for _ in range(_TIMES)
             )
+        client.command(f"SYSTEM START MERGES {_TRIAL}")
+        client.command(f"OPTIMIZE TABLE {_TRIAL} FINAL")
+        ((size,),) = client.query(
+            "SELECT sum(bytes_on_disk) FROM system.parts"
+            " WHERE database = 'headroom' AND table = 'trial' AND active"
+        ).result_rows
         return Tried(trial.table, layout.name, size / 1e6, insert, seconds)
     finally:
         client.command(f"DROP TABLE {_TRIAL} SYNC")
