@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -126,8 +127,9 @@ class ConsoleParts:
 
     def close(self) -> None:
         """Let go of clients and disk."""
-        for one in self._readers:
-            one.close()
+        # At once: where no broker answers, each waits for what it has just asked.
+        with ThreadPoolExecutor(len(self._readers) or 1) as pool:
+            list(pool.map(lambda one: one.close(), self._readers))
         self.index.close()
         self._kept.close()
 

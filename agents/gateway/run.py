@@ -57,8 +57,11 @@ def run_gateway(settings: Settings) -> None:
     secrets_of(settings)
     codec = open_codec(settings)
     policies = load_rules(settings)
+    admin = wait_for_brokers(settings)  # here a signal still ends the process by itself
+    assert admin is not None  # noqa: S101  nobody gives up
+    partitions = topic_facts(admin, [JOURNAL])[JOURNAL].partitions
     uvicorn.run(
-        application(partial(_opened, settings, codec, policies, keys, terms)),
+        application(partial(_opened, settings, codec, policies, keys, terms, partitions)),
         host=settings.gateway_host,
         port=settings.gateway_port,
         http=BoundedProtocol,
@@ -80,11 +83,9 @@ async def _opened(
     policies: PolicyBook,
     keys: dict[str, Caller] | None,
     terms: Terms | None,
+    partitions: int,
 ) -> AsyncIterator[Gateway]:
-    admin = await asyncio.to_thread(wait_for_brokers, settings)
-    assert admin is not None  # noqa: S101  nobody gives up
     config = client_config(settings)
-    partitions = topic_facts(admin, [JOURNAL])[JOURNAL].partitions
     directory = settings.state_dir / f"gateway-{settings.worker_name}"
     # An order that waits for company waits for its answer.
     producer = Producer(producer_config(settings) | {"linger.ms": 0})
@@ -138,7 +139,10 @@ async def _opened(
     finally:
         stopping.set()
         await asyncio.to_thread(polling.join)
-        for one in (alerts, decisions, book, alert_book, names, lists, copy):
+        # At once: where no broker answers, each waits for what it has just asked.
+        followers = (alerts, decisions, book, alert_book, names)
+        await asyncio.gather(*(asyncio.to_thread(one.close) for one in followers))
+        for one in (lists, copy):  # which the others told
             await asyncio.to_thread(one.close)
 
 
