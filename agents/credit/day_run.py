@@ -105,8 +105,7 @@ def catch_up(ledger: Ledger, account_id: str, policies: PolicyBook, effects: lis
 
 def _go_on(ledger: Ledger, run: state.DayRun, policies: PolicyBook, effects: list[Effect]) -> None:
     woken = list(islice(_waiting(ledger, run), ACCOUNTS_PER_PIECE + 1))
-    for key in woken[:ACCOUNTS_PER_PIECE]:
-        _follow(ledger, key, run, policies, effects)
+    _follow_all(ledger, woken[:ACCOUNTS_PER_PIECE], run, policies, effects)
     if len(woken) > ACCOUNTS_PER_PIECE:
         run.pieces += 1
         effects.append(Continuation(run.day, run.pieces))
@@ -128,9 +127,7 @@ def _finish(ledger: Ledger, policies: PolicyBook, effects: list[Effect]) -> None
     run: state.DayRun | None = ledger.get(state.DAY_RUN)
     if run is None:
         return
-    for key in list(_waiting(ledger, run)):
-        if ledger.get(key) is not None:  # else its account has had its turn, by another entry
-            _follow(ledger, key, run, policies, effects)
+    _follow_all(ledger, list(_waiting(ledger, run)), run, policies, effects)
 
 
 def _entries(ledger: Ledger, account_id: str, run: state.DayRun) -> list[str]:
@@ -142,13 +139,15 @@ def _entries(ledger: Ledger, account_id: str, run: state.DayRun) -> list[str]:
     ]
 
 
-def _follow(
-    ledger: Ledger, key: str, run: state.DayRun, policies: PolicyBook, effects: list[Effect]
+def _follow_all(
+    ledger: Ledger, keys: list[str], run: state.DayRun, policies: PolicyBook, effects: list[Effect]
 ) -> None:
-    """Have the account of an entry its turn."""
-    account_id = state.woken_account(key)
-    due = list(dict.fromkeys([key, *_entries(ledger, account_id, run)]))
-    _take_turn(ledger, account_id, due, run, policies, effects)
+    """Have the accounts of these entries their turn, each once however many entries it has."""
+    for key in keys:
+        if ledger.get(key) is not None:
+            account_id = state.woken_account(key)
+            due = list(dict.fromkeys([key, *_entries(ledger, account_id, run)]))
+            _take_turn(ledger, account_id, due, run, policies, effects)
 
 
 def _take_turn(

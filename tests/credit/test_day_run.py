@@ -86,6 +86,27 @@ def test_one_piece_after_the_other_until_all_had_their_turn(ledger: MemoryLedger
     assert apply(ledger, piece) == []
 
 
+def test_a_day_that_is_told_twice_begins_once(ledger: MemoryLedger) -> None:
+    effects = apply(ledger, business_day(LATE))
+    assert apply(ledger, business_day(LATE)) == []
+    assert apply(ledger, business_day(LATE - 1)) == []
+    assert rest_of(ledger, effects) == ["C-2", "C-3"]
+
+
+def test_the_run_is_done_with_its_last_turn(
+    ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = len(list(ledger.scan(*state.agenda_until(LATE))))
+    monkeypatch.setattr(day_run, "ACCOUNTS_PER_PIECE", waiting)
+    effects = apply(ledger, business_day(LATE))
+    assert turned(effects) == list(THREE)
+    assert not any(isinstance(one, Continuation) for one in effects)
+    assert ledger.get(state.DAY_RUN) == state.DayRun(
+        day=LATE, since=DAY + 1, done=True, event_id="day-2024-10-06",
+        occurred_at=LATE * MICROSECONDS_PER_DAY, dunned=False, pieces=0,
+    )  # fmt: skip
+
+
 def test_a_piece_of_another_day_does_nothing(ledger: MemoryLedger) -> None:
     effects = apply(ledger, business_day(LATE))
     for day in (LATE - 1, LATE + 1):
