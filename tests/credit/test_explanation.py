@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from credit.journals import DAY, Journal
 from credit.one_customer import CUSTOMER, histories
 from hypothesis import given
 
-from agents.credit import reasons
+from agents.credit import day_run, reasons
 from agents.credit.explanation import Explanation, Witness
 from agents.credit.phrases import in_english
 from agents.journal.entries import Entry
@@ -198,6 +199,55 @@ def test_an_order_that_came_with_a_merged_customer_is_found_under_its_own_id() -
     (cancelled,) = found["C-1", "C-2/O-1"].rulings
     assert cancelled.decision.decision == "cancelled"
     assert [one.facts[0].offset for one in cancelled.inputs] == [3]
+
+
+def test_documents_that_came_with_a_merged_customer_have_the_events_that_made_them() -> None:
+    history = Journal()
+    history.customer(1_000)
+    history.customer(1_000, "C-2")
+    history.invoice("I-1", 100)
+    history.say(
+        ev.InvoiceIssued, "C-2", invoice_id="I-1", amount=200, currency="EUR", issued_on=DAY,
+        due_on=DAY + 30,
+    )  # fmt: skip
+    history.say(ev.CustomersMerged, merged_customer_id="C-2", by="ann", reason="one firm")
+    history.order("O-1", 50)
+    (found,) = explained(history, "O-1")
+    (ruling,) = found.rulings
+    assert [(one.id, one.amount, [f.offset for f in one.facts]) for one in ruling.inputs] == [
+        ("C-2/I-1", 200, [4]),
+        ("I-1", 100, [3]),
+        ("O-1", 50, [6]),
+    ]
+
+
+def test_what_an_account_is_told_with_its_own_event_may_follow_from_the_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One account at a time has its turn; the second is asked about before its own."""
+    monkeypatch.setattr(day_run, "ACCOUNTS_PER_PIECE", 1)
+    history = Journal()
+    for customer_id in ("C-1", "C-2"):
+        history.customer(1_000, customer_id)
+        history.order("O-1", 100, customer_id)
+        history.say(
+            ev.OrderHeld, customer_id, order_id="O-1", by="ann", role="controller", reason="odd",
+            valid_until=DAY,
+        )  # fmt: skip
+    history.wait()
+    history.order("O-2", 1, "C-2")
+    witness = Witness("O-1", POLICY, follow=False)
+    witness.replay(
+        Entry(0, offset, 0, getattr(event, "customer_id", ""), event)
+        for offset, event in enumerate(history)
+    )
+    (second,) = (one for one in witness.explanations() if one.customer_id == "C-2")
+    assert [(one.decision.decision, one.cause.type) for one in second.rulings] == [
+        ("approved", "OrderPlaced"),
+        ("held", "OrderHeld"),
+        ("released", "BusinessDayStarted"),
+    ]
+    assert second.rulings[-1].cause.offset == 7
 
 
 def test_an_order_nobody_placed_has_no_explanation() -> None:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from statistics import median_low
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -262,6 +263,24 @@ def test_a_dated_order_is_foretold_when_it_comes_within_sight_though_nothing_hap
     ((told_on, expected_on),) = account.told
     assert expected_on == enters_on
     assert 30 - 7 < enters_on - told_on <= 30
+
+
+@pytest.mark.parametrize(("amount", "breaches"), [(500, False), (501, True)])
+def test_a_promise_about_one_invoice_leaves_the_others_where_they_are_due(
+    amount: int, *, breaches: bool
+) -> None:
+    """The promised one is due first; the other is expected on its own day all the same."""
+    account = _Account(1_000, _policy("credit.shipping_horizon_days = 5"))
+    account.pays_late(0, 0, 0)
+    promised = account.invoice(500, _START + 3)
+    account.invoice(450, _START + 6)
+    account.say(
+        ev.PromiseToPayMade, promise_id="R", invoice_ids=[promised], amount=500,
+        promised_on=_START + 20,
+    )  # fmt: skip
+    account.order(amount, deliver_on=_START + 17)  # in sight from the twelfth day on
+    account.wait()
+    assert account.told == ([(_START + 1, _START + 12)] if breaches else [])
 
 
 def test_a_payment_taken_back_says_nothing_of_how_late_the_customer_pays() -> None:

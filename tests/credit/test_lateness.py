@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.core.policy_text import parse_policy
-from agents.credit.lateness import is_overdue, late_invoices
+from agents.credit.lateness import is_overdue, late_invoices, total
 from agents.credit.obstacles import look_at
 from agents.simulate import Simulation, business_day
 from schemas import events as ev
@@ -21,6 +22,34 @@ _MINIMUM = 500
 
 _SHIPPED = (files("agents.policy") / "default.toml").read_text(encoding="utf-8")
 _POLICY = '[overdue]\nmin_overdue_amount = "5.00"\ndefer_promised = {}\n'
+
+
+@pytest.mark.parametrize(("days", "holds"), [(10, False), (30, False), (31, True)])
+def test_what_is_promised_does_not_make_the_rest_too_late(days: int, *, holds: bool) -> None:
+    """The oldest is promised; the other one counts from its own due day."""
+    policies = parse_policy(_POLICY.format("true"), _SHIPPED)
+    simulation = Simulation(policies)
+    stamp = {"occurred_at": _TODAY * MICROSECONDS_PER_DAY, "customer_id": "C-1"}
+    for event in (
+        business_day(_TODAY),
+        ev.CustomerUpserted(event_id="1", **stamp, currency="EUR", credit_limit=10**6),
+        *(
+            ev.InvoiceIssued(
+                event_id=invoice_id, **stamp, invoice_id=invoice_id, amount=600, currency="EUR",
+                issued_on=_TODAY - late, due_on=_TODAY - late,
+            )
+            for invoice_id, late in (("I-1", 50), ("I-2", days))
+        ),
+        ev.PromiseToPayMade(
+            event_id="4", **stamp, promise_id="R", invoice_ids=["I-1"], amount=600,
+            promised_on=_TODAY + 5,
+        ),
+    ):  # fmt: skip
+        list(simulation.feed(event))
+    case = look_at(simulation.ledger, policies, "C-1", _TODAY)
+    case.age()
+    assert is_overdue(case) is holds
+    assert total(case, late_invoices(case)) == 600
 
 
 @given(

@@ -184,11 +184,30 @@ def test_one_that_is_discarded_is_refused_with_who_and_why(desk: Desk, journal: 
         journal.order("O-3", 100)
         desk.run(journal[-2:])
         (refusal,) = refusals(desk.apply(discarded(journal[-2].event_id)))
-        assert refusal.reason == "discarded"
+        assert (refusal.reason, refusal.field) == ("discarded", "event_id")
         assert refusal.event == journal[-2]
         assert refusal.detail == "OrderPlaced discarded by ann: sent by mistake"
         assert ruled(desk.apply(retried())) == [("O-3", "approved")]
     assert desk.parked == []
+
+
+def test_what_waits_is_kept_as_it_came() -> None:
+    ledger, history = MemoryLedger(), Journal()
+    history.order("O-1", 1)
+    history.order("O-2", 2)
+    parking.park(ledger, CUSTOMER, "a fault")
+    parking.park(ledger, CUSTOMER, "another")
+    account = ledger.get(state.account_key(CUSTOMER))
+    ways = [Sent("G-1", ("C-7", "C-8")), Sent()]
+    for event, sent in zip(history[1:], ways, strict=True):
+        parking.keep(ledger, CUSTOMER, account, event, sent)
+    assert parking.parked_in(ledger) == {CUSTOMER: "a fault"}
+    assert [(one.event, one.sent) for one in parking.kept(ledger, CUSTOMER)] == list(
+        zip(history[1:], ways, strict=True)
+    )
+    keys = [one.key for one in parking.kept(ledger, CUSTOMER)]
+    assert keys == [state.kept_key(CUSTOMER, number) for number in (1, 2)]
+    assert ledger.get(state.account_key(CUSTOMER)).parked == 3
 
 
 def test_a_day_passes_a_parked_account_over_and_is_made_up_for(
