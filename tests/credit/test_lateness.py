@@ -6,6 +6,8 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from credit.journals import Journal
+from credit.office import Office
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +52,32 @@ def test_what_is_promised_does_not_make_the_rest_too_late(days: int, *, holds: b
     case.age()
     assert is_overdue(case) is holds
     assert total(case, late_invoices(case)) == 600
+
+
+def test_a_promise_stands_for_its_invoice_under_the_name_that_a_merger_gives_it() -> None:
+    policies = parse_policy(_POLICY.format("true"), _SHIPPED)
+    history = Journal()
+    for customer_id, late in (("C-1", -20), ("C-2", 50)):
+        history.customer(10**6, customer_id)
+        history.say(
+            ev.InvoiceIssued, customer_id, invoice_id="I-1", amount=600, currency="EUR",
+            issued_on=history.today - 60, due_on=history.today - late,
+        )  # fmt: skip
+    history.say(
+        ev.PromiseToPayMade, "C-2", promise_id="R", invoice_ids=["I-1"], amount=600,
+        promised_on=history.today + 5,
+    )  # fmt: skip
+    history.say(ev.CustomersMerged, merged_customer_id="C-2", by="ann", reason="one firm")
+    office = Office(policies)
+    office.run(history)
+    case = look_at(office.ledger, policies, "C-1", history.today)
+    case.age()
+    assert [late_invoices(case), is_overdue(case)] == [[], False]
+    history.wait(6)
+    office.apply(history[-1])
+    case = look_at(office.ledger, policies, "C-1", history.today)
+    assert [one.invoice_id for one in late_invoices(case)] == ["C-2/I-1"]
+    assert is_overdue(case)
 
 
 @given(
