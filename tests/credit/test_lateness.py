@@ -31,7 +31,7 @@ def test_what_is_promised_does_not_make_the_rest_too_late(days: int, *, holds: b
     """The oldest is promised; the other one counts from its own due day."""
     policies = parse_policy(_POLICY.format("true"), _SHIPPED)
     simulation = Simulation(policies)
-    stamp = {"occurred_at": _TODAY * MICROSECONDS_PER_DAY, "customer_id": "C-1"}
+    stamp: dict[str, Any] = {"occurred_at": _TODAY * MICROSECONDS_PER_DAY, "customer_id": "C-1"}
     for event in (
         business_day(_TODAY),
         ev.CustomerUpserted(event_id="1", **stamp, currency="EUR", credit_limit=10**6),

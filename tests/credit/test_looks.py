@@ -14,13 +14,12 @@ from agents.credit.effects import AccountTouched
 from agents.credit.looks import look_at_valued
 from schemas import events as ev
 from schemas.dates import MICROSECONDS_PER_DAY
-from schemas.events import Event
 
 POLICY = policy()
 THREE = ("C-1", "C-2", "C-3")
 
 
-def rate(text: str, at: int = 0) -> Event:
+def rate(text: str, at: int = 0) -> ev.FxRatePublished:
     return ev.FxRatePublished(
         event_id=f"rate-{text}", occurred_at=DAY * MICROSECONDS_PER_DAY + 10**6 + at,
         base="USD", quote="EUR", rate=text, valid_on=DAY, source="ecb",
