@@ -129,7 +129,8 @@ def overload(broker: EmbeddedKafka, scenario: Begin, seconds: float) -> None:
         lag = max(lag, lag_of(worker))
     one.traffic.steps = 0.0
     offered = len(one.traffic.sent) - sent
-    one.traffic.wait_until_quiet()
+    # Two thirds of it are left: twice as long at the speed that it had.
+    one.traffic.wait_until_quiet(max(600.0, 4 * seconds))
     one.wait_until_committed()  # invoices and payments are answered to nobody
     wait_until(lambda: lag_of(worker) == 0.0, 10, "no lag is reported")
     recovered = time.monotonic() - at
