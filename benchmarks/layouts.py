@@ -7,19 +7,15 @@ and what counts is processor time, so that it can be compared on a machine that 
 from __future__ import annotations
 
 import resource
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import NamedTuple
 
 import msgspec
 from clickhouse_connect.driver.client import Client
 
 from agents.sink.migrations import migrate
+from benchmarks.own_engine import own_engine
 from benchmarks.warehouse_history import fill
-from streams.clickhouse import open_clickhouse
-from streams.embedded.clickhouse import close_engine
 from streams.settings import Settings
 
 _TIMES = 3
@@ -206,21 +202,11 @@ def run(settings: Settings, *, rows: int, tell: Callable[[str], None]) -> list[T
         rows: of the journal, about.
         tell: says what is going on.
     """
-    directory = Path(mkdtemp(prefix="headroom-bench-"))
-    try:
-        client = open_clickhouse(
-            settings.model_copy(update={"embedded_dir": directory, "clickhouse_dsn": None})
-        )
-        try:
-            migrate(client)
-            client.command("SYSTEM STOP VIEWS")
-            fill(client, rows, lambda there: tell(f"{there:,} rows of the journal"))
-            return list(tried(client, tell))
-        finally:
-            client.close()
-            close_engine()
-    finally:
-        shutil.rmtree(directory)
+    with own_engine(settings) as client:
+        migrate(client)
+        client.command("SYSTEM STOP VIEWS")
+        fill(client, rows, lambda there: tell(f"{there:,} rows of the journal"))
+        return list(tried(client, tell))
 
 
 def tried(client: Client, tell: Callable[[str], None]) -> Iterator[Tried]:

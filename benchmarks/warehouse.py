@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import mkdtemp
 
 import msgspec
 from clickhouse_connect.driver.client import Client
 
 from agents.sink.migrations import migrate
 from agents.sink.stored import choose, refresh
+from benchmarks.own_engine import own_engine
 from benchmarks.warehouse_history import fill, named_statements
-from streams.clickhouse import open_clickhouse
-from streams.embedded.clickhouse import close_engine
 from streams.settings import Settings
 
 THREADS = 2
@@ -63,18 +59,8 @@ def run(settings: Settings, *, rows: int, tell: Callable[[str], None]) -> Wareho
         rows: of the journal, about; 4,000,000 take 1 GB of disk.
         tell: says what is going on.
     """
-    directory = Path(mkdtemp(prefix="headroom-bench-"))
-    try:
-        client = open_clickhouse(
-            settings.model_copy(update={"embedded_dir": directory, "clickhouse_dsn": None})
-        )
-        try:
-            return _measure(client, rows, tell)
-        finally:
-            client.close()
-            close_engine()
-    finally:
-        shutil.rmtree(directory)
+    with own_engine(settings) as client:
+        return _measure(client, rows, tell)
 
 
 def _measure(client: Client, rows: int, tell: Callable[[str], None]) -> Warehouse:
