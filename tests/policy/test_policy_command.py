@@ -29,8 +29,8 @@ max_overdue_days = 14
 [segments.key_account.overdue]
 max_overdue_days = 45
 [segments.key_account.release.authority]
-credit_controller = "15000"
-credit_manager = "100000"
+controller = "15000"
+manager = "100000"
 
 [[versions]]
 version = "mine-2"
@@ -78,8 +78,8 @@ def test_check_shows_what_is_in_force_by_version_and_segment(headroom: Headroom)
     ]
     assert "overdue.max_overdue_days * 14 * 45" in shown
     assert "overdue.min_overdue_amount 0.00 0.00" in shown
-    at = shown.index("release.authority none * credit_controller 15000.00")
-    assert shown[at + 1] == "* credit_manager 100000.00"
+    at = shown.index("release.authority none * controller 15000.00")
+    assert shown[at + 1] == "* manager 100000.00"
     second = shown.index("mine-2, from 2027-01-01")
     assert "overdue.max_overdue_days * 10 * 45" in shown[second:]
     assert shown[-1] == "* differs from the policy that ships (default-1)"
@@ -187,8 +187,8 @@ def test_check_for_a_program(headroom: Headroom) -> None:
     assert others["settings"]["overdue.max_overdue_days"] == 10
     assert others["differs"] == ["overdue.max_overdue_days"]
     assert key["settings"]["release.authority"] == {
-        "credit_controller": "15000.00",
-        "credit_manager": "100000.00",
+        "controller": "15000.00",
+        "manager": "100000.00",
     }
     assert key["differs"] == ["overdue.max_overdue_days", "release.authority"]
 
@@ -213,7 +213,7 @@ def write_two() -> None:
     Path("new.toml").write_text(
         CHANGED.replace("mine-1", "mine-3")
         .replace("max_overdue_days = 14", "max_overdue_days = 21")
-        .replace('credit_manager = "100000"', 'credit_manager = "50000"\nboard = "1000000"'),
+        .replace('manager = "100000"', 'manager = "50000"\nboard = "1000000"'),
         encoding="utf-8",
     )
 
@@ -224,8 +224,8 @@ def test_diff_shows_what_changes_for_whom_and_when(headroom: Headroom) -> None:
     assert done.status == 0
     assert done.told.startswith("warning: version 'mine-2' stands for other terms than in old.toml")
     authority = [
-        "release.authority key_account credit_controller 15000.00 credit_controller 15000.00",
-        "credit_manager 100000.00 credit_manager 50000.00",
+        "release.authority key_account controller 15000.00 controller 15000.00",
+        "manager 100000.00 manager 50000.00",
         "board 1000000.00",
     ]
     assert lines(done.out) == [
@@ -246,14 +246,13 @@ def test_diff_takes_lines_instead_of_a_table_where_that_does_not_fit(
     monkeypatch.setenv("COLUMNS", "60")
     shown = headroom("diff", "old.toml", "new.toml").out
     assert all(len(line) <= 60 for line in shown.splitlines())
-    assert [line.rstrip() for line in shown.splitlines()[:7]] == [
+    assert [line.rstrip() for line in shown.splitlines()[:6]] == [
         "up to and including 2026-12-31: mine-1 to mine-3",
         "  overdue.max_overdue_days, other customers:",
         "    14 -> 21",
         "  release.authority, key_account:",
-        "    credit_controller 15000.00, credit_manager 100000.00 ->",
-        "    credit_controller 15000.00, credit_manager 50000.00,",
-        "    board 1000000.00",
+        "    controller 15000.00, manager 100000.00 -> controller",
+        "    15000.00, manager 50000.00, board 1000000.00",
     ]
 
 

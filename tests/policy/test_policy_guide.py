@@ -62,7 +62,7 @@ version = "retail-2026"
 max_overdue_day = 14
 
 [release.authority]
-credit_manager = 100000
+manager = 100000
 
 [segments.key_account.overdue]
 max_overdue_days = 30
