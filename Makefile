@@ -15,6 +15,8 @@ UV = $$(command -v uv || echo $(BIN)/uv)
 # Tests run in three processes, since those with real parts mostly wait; tests/conftest.py says which
 # stay together.
 SHARED_OUT := -n 3
+# Where it is set, as in some images, each of the hundreds of processes that tests start would compile all anew.
+export PYTHONDONTWRITEBYTECODE :=
 # mutmut signals numbers of processes that have ended; apart from all others, nobody else has them.
 APART := unshare --user --map-root-user --pid --fork --mount-proc
 
