@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -259,7 +260,7 @@ def _tried(client: Client, trial: Trial, layout: Layout, tell: Callable[[str], N
         for name, question in trial.questions.items():
             statement = question.format(table=_TRIAL)
             seconds[name] = min(
-                _processor_seconds(lambda text=statement: client.query(text, settings=_ONE_THREAD))  # type: ignore[misc]
+                _processor_seconds(partial(client.query, statement, settings=_ONE_THREAD))
                 for _ in range(_TIMES)
             )
         client.command(f"SYSTEM START MERGES {_TRIAL}")

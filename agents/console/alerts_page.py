@@ -30,7 +30,6 @@ def alerts_shown(
     """
     rows = sources.kept.alerts(int(before) if before.isdecimal() else None, _SHOWN)
     names = lists.names(sources.index, {row["customer_id"] for row in rows})
-    may_answer = caller.may(Action.ANSWER_ALERTS)
     return {
         "rows": [
             {
@@ -52,7 +51,6 @@ def alerts_shown(
             }
             for row in rows
         ],
-        "may_answer": may_answer,
         "after": f"/console/alerts?before={rows[-1]['at']}" if len(rows) == _SHOWN else "",
     }
 

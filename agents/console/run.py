@@ -128,7 +128,7 @@ class ConsoleParts:
     def close(self) -> None:
         """Let go of clients and disk."""
         # At once: where no broker answers, each waits for what it has just asked.
-        with ThreadPoolExecutor(len(self._readers) or 1) as pool:
+        with ThreadPoolExecutor() as pool:
             list(pool.map(lambda one: one.close(), self._readers))
         self.index.close()
         self._kept.close()

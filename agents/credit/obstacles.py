@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from math import ceil
 
 import msgspec
 
@@ -19,7 +20,7 @@ from agents.credit.feeds import PAYMENTS
 from agents.credit.holdings import Holdings
 from agents.credit.lateness import late_invoices, total
 from agents.credit.order_check import Waiting, hold_reasons
-from agents.credit.phrases import Amount, Date, Figure, Moment, Sentence, at_least, say
+from agents.credit.phrases import Amount, Date, Figure, Moment, Sentence, say
 from schemas.events import BusinessDayStarted, Day, Minor
 
 _INVOICES_NAMED = 5
@@ -295,5 +296,5 @@ def _asked(case: Case, order: state.Order) -> Minor | Fraction:
 
 
 def _money(holdings: Holdings, amount: Minor | Fraction) -> Amount:
-    """An amount in the currency of an account or group."""
-    return at_least(amount, holdings.holder.currency)
+    """In the currency of an account or group; what has to be reached is rounded up."""
+    return Amount(ceil(amount), holdings.holder.currency)

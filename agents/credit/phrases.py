@@ -6,9 +6,6 @@ In English the phrases stand here; the console has them in its other languages.
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import ceil
-
 import msgspec
 
 from schemas.dates import format_day, format_instant
@@ -114,11 +111,6 @@ class Sentence(msgspec.Struct, frozen=True):
 def say(phrase: str, **figures: Figure) -> Sentence:
     """A phrase with its figures."""
     return Sentence(phrase, figures)
-
-
-def at_least(amount: Minor | Fraction, currency: str) -> Amount:
-    """What has to be reached is rounded up."""
-    return Amount(ceil(amount), currency)
 
 
 def in_english(sentence: Sentence) -> str:
