@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from uuid import uuid4
 
 import asyncssh
 
-from agents.handover.targets import Parcel
+from agents.handover.targets import Parcel, new_part, parts_of
 from agents.notify.carriers import CarrierAwayError
 
 _SECONDS = 60.0
@@ -39,7 +39,7 @@ class SftpServer:
 
     async def _put(self, parcel: Parcel) -> str:
         path = PurePosixPath(self.directory) / parcel.name
-        part = path.with_name(f".{parcel.name}.{uuid4().hex[:8]}")
+        part = path.with_name(new_part(parcel))
         options: dict[str, Any] = {}
         if self.known_hosts is not None:
             options["known_hosts"] = str(self.known_hosts)
@@ -57,7 +57,18 @@ class SftpServer:
             connection.start_sftp_client() as sftp,
         ):
             await sftp.makedirs(self.directory, exist_ok=True)
+            for left in await _found(sftp, str(path.with_name(parts_of(parcel)))):
+                with suppress(asyncssh.SFTPNoSuchFile):  # whose it was has done it
+                    await sftp.remove(left)
             async with sftp.open(str(part), "wb") as file:
                 await file.write(parcel.content)
             await sftp.posix_rename(str(part), str(path))  # nobody ever sees half of it
         return f"sftp://{self.host}:{self.port}/{path}"
+
+
+async def _found(sftp: asyncssh.SFTPClient, pattern: str) -> list[str]:
+    """Files of that name. In a box that takes files and shows none nothing is found."""
+    try:
+        return [str(path) for path in await sftp.glob(pattern)]
+    except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPPermissionDenied):
+        return []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -30,6 +31,18 @@ class Parcel:
     name: str
     media_type: str
     content: bytes
+
+
+def parts_of(parcel: Parcel) -> str:
+    """Names, as a pattern, of what attempts at the parcel write before the file has its own name.
+    Each attempt has another: one that was thought dead may still write.
+    """
+    return f".{escape(parcel.name)}.*"
+
+
+def new_part(parcel: Parcel) -> str:
+    """The name for one attempt."""
+    return f".{parcel.name}.{uuid4().hex[:8]}"
 
 
 class Target(Protocol):
@@ -83,9 +96,11 @@ class Folder:
 
     def deliver(self, parcel: Parcel) -> str:
         path = self.directory / parcel.name
-        part = path.with_name(f".{parcel.name}.{uuid4().hex[:8]}")
+        part = path.with_name(new_part(parcel))
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            for left in list(self.directory.glob(parts_of(parcel))):
+                left.unlink(missing_ok=True)  # of an attempt that was cut short
             with part.open("xb") as file:
                 file.write(parcel.content)
                 file.flush()

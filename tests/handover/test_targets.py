@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
 
 from agents.handover.sftp import SftpServer
-from agents.handover.targets import Parcel, target_of
+from agents.handover.targets import Parcel, new_part, target_of
 from agents.notify.carriers import CarrierAwayError, RefusedError
 from streams.embedded.ports import LOOPBACK
 
@@ -24,6 +25,14 @@ def test_a_folder_has_the_file_once_and_nothing_besides(tmp_path: Path) -> None:
     assert target.deliver(PARCEL) == target.deliver(PARCEL)
     (path,) = (tmp_path / "not there yet").iterdir()
     assert (path.name, path.read_bytes()) == (PARCEL.name, PARCEL.content)
+
+
+def test_a_folder_keeps_nothing_of_an_attempt_that_was_cut_short(tmp_path: Path) -> None:
+    cut_short, others = tmp_path / new_part(PARCEL), tmp_path / ".claim2.zip.1fba61dd"
+    cut_short.write_bytes(PARCEL.content[:7])
+    others.touch()
+    target_of(tmp_path.as_uri()).deliver(PARCEL)
+    assert {path.name for path in tmp_path.iterdir()} == {PARCEL.name, others.name}
 
 
 def test_a_folder_that_cannot_be_written_is_away(tmp_path: Path) -> None:
@@ -48,6 +57,17 @@ class _Door(asyncssh.SSHServer):
         return (username, password) == ("headroom", "p@ss")
 
 
+class _Directory(asyncssh.SFTPServer):
+    def __init__(self, channel: Any, root: str, *, shows_nothing: bool) -> None:
+        super().__init__(channel, chroot=root.encode())
+        self._shows_nothing = shows_nothing
+
+    def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        if self._shows_nothing:
+            raise asyncssh.SFTPPermissionDenied("nobody may look")
+        return super().scandir(path)
+
+
 class Sftp:
     """A real SFTP server with one directory."""
 
@@ -57,6 +77,7 @@ class Sftp:
         self._loop = asyncio.new_event_loop()
         self._key = asyncssh.generate_private_key("ssh-ed25519")
         self.port = 0
+        self.shows_nothing = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         assert self._started.wait(10)
@@ -76,7 +97,9 @@ class Sftp:
             0,
             server_factory=_Door,
             server_host_keys=[self._key],
-            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=root.encode()),
+            sftp_factory=lambda channel: _Directory(
+                channel, root, shows_nothing=self.shows_nothing
+            ),
         )
         self.port = acceptor.get_port()
         self._started.set()
@@ -105,6 +128,22 @@ def test_a_server_has_the_file_once_and_nothing_besides(sftp: Sftp, tmp_path: Pa
     assert target.deliver(PARCEL) == target.deliver(PARCEL)
     (path,) = (tmp_path / "root" / "claims" / "new").iterdir()
     assert (path.name, path.read_bytes()) == (PARCEL.name, PARCEL.content)
+
+
+def test_a_server_keeps_nothing_of_an_attempt_that_was_cut_short(
+    sftp: Sftp, tmp_path: Path
+) -> None:
+    directory = tmp_path / "root" / "claims" / "new"
+    directory.mkdir(parents=True)
+    (directory / new_part(PARCEL)).write_bytes(PARCEL.content[:7])
+    sftp.target().deliver(PARCEL)
+    assert [path.name for path in directory.iterdir()] == [PARCEL.name]
+
+
+def test_a_box_that_shows_nothing_takes_the_file(sftp: Sftp, tmp_path: Path) -> None:
+    sftp.shows_nothing = True
+    sftp.target().deliver(PARCEL)
+    assert (tmp_path / "root" / "claims" / "new" / PARCEL.name).exists()
 
 
 def test_a_server_that_is_not_the_one_that_is_known_gets_nothing(
