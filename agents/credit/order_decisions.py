@@ -4,6 +4,9 @@ follows and says so in an `OrderDecision`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from agents.core.policy import SHARE_ONE
 from agents.credit import state
 from agents.credit.authority import Overreach, check_authority
@@ -24,6 +27,7 @@ from schemas.events import Minor, OrderDecision, RateUsed
 
 _NONE_FITS: Minor = 2**62
 """Lower bound of what held orders ask for when only people can release them."""
+_HELD_AT_A_TIME = 32
 
 
 def decide_placed(case: Case, order_id: str, order: state.Order) -> None:
@@ -150,25 +154,42 @@ def is_overridden(case: Case, order: state.Order) -> bool:
 
 
 def recheck_held_orders(case: Case) -> None:
-    """Release, oldest first, every held order that now passes; what does not fit is passed over."""
+    """Release, oldest first, every held order that now passes; what does not fit is passed over.
+
+    It ends where not even the smallest can fit any more: a payment that makes room for one of
+    thousands looks at those before that one, not at all.
+    """
     account = case.account
-    if not account.held_orders or standing_reasons(case):
-        return
-    ceiling = 0 if prepays(case) else case.limit()
-    if ceiling is not None and account.smallest_held > max(ceiling - case.exact_exposure(), 0):
+    if not account.held_orders or standing_reasons(case) or _has_no_room_for_any(case):
         return
     smallest = _NONE_FITS
     waiting, group = Waiting(case), case.group
     waiting_in_group = None if group is None else Waiting(group)
-    start, end = state.held_range(case.account_id)
-    for key, _ in list(case.ledger.scan(start, end)):
-        order_id = state.last_part(key)
+    for order_id in _held_orders(case):
         order: state.Order = case.ledger.get(state.order_key(case.account_id, order_id))
         if not hold_reasons(case, order_id, order, waiting, waiting_in_group):
             release_held(case, order_id, order)
+            if _has_no_room_for_any(case):
+                return  # nothing is known of the rest, so the bound stays as it is
         elif order.manual_hold_by is None or order.manual_hold_until is not None:
             smallest = min(smallest, _least_asked(case, order))
     account.smallest_held = smallest
+
+
+def _has_no_room_for_any(case: Case) -> bool:
+    """Whether even the least that a held order may ask for is more than there is room for."""
+    ceiling = 0 if prepays(case) else case.limit()
+    room = None if ceiling is None else max(ceiling - case.exact_exposure(), 0)
+    return room is not None and case.account.smallest_held > room
+
+
+def _held_orders(case: Case) -> Iterator[str]:
+    """Ids of the held orders, oldest first. One that was given may be released before the next."""
+    start, end = state.held_range(case.account_id)
+    while keys := [key for key, _ in islice(case.ledger.scan(start, end), _HELD_AT_A_TIME)]:
+        for key in keys:
+            yield state.last_part(key)
+        start = keys[-1] + state.NUL  # just behind it
 
 
 def _was_released_before(case: Case, order_id: str, order: state.Order) -> bool:

@@ -69,6 +69,19 @@ def test_a_payment_that_fits_no_held_order_does_not_look_at_them(orders: int) ->
     assert not any(isinstance(effect, OrderDecision) for effect in effects)
 
 
+def test_a_payment_that_fits_the_oldest_held_order_looks_at_no_more_of_them_than_it_must() -> None:
+    touched = []
+    for orders in (100, 1_000):
+        ledger = _CountingLedger()
+        account_size.hold_orders(ledger, orders)
+        ledger.touched = 0
+        effects = reduce(ledger, account_size.payment("P-1", 500, []), POLICY)
+        decided = [effect for effect in effects if isinstance(effect, OrderDecision)]
+        assert [(one.order_id, one.decision) for one in decided] == [("000000", "released")]
+        touched.append(ledger.touched)
+    assert touched[0] == touched[1] < 60
+
+
 def test_a_new_day_touches_only_the_accounts_for_which_it_changes_something() -> None:
     ledger = _CountingLedger()
     account_size.open_account(ledger, 1_000)
