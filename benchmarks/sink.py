@@ -42,10 +42,10 @@ from streams.embedded.clickhouse import close_engine, find_endpoint
 from streams.embedded.parts import clickhouse_directory
 from streams.embedded.supervised import SupervisedProcess
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.garbage import settle
 from streams.kafka_client import producer_config
 from streams.partitioning import partition_of
+from streams.record import Record
 from streams.settings import Settings
 
 CUSTOMERS = 2_000

@@ -112,12 +112,18 @@ class Wiring:
 
 
 def build_app(
-    wiring: Wiring, agent: str, *, has_leader: bool = False, stateful: Collection[str] = ()
+    wiring: Wiring,
+    agent: str,
+    *,
+    has_leader: bool = False,
+    stateful: Collection[str] = (),
+    oldest_first: bool = False,
 ) -> faust.App:
     """The Faust App of one agent: its own consumer group, so that each agent scales by itself.
 
     With `has_leader`, one of the App's workers is the leader: who has the one partition of
-    `leader_topic`. `stateful` are the topics whose partitions have a state.
+    `leader_topic`. `stateful` are the topics whose partitions have a state. With `oldest_first` the
+    agent gets the records of all its partitions in the order of time, as far as they are here.
     """
     settings = wiring.settings
     app_id = f"{settings.app_id}-{agent}"
@@ -155,7 +161,7 @@ def build_app(
     app.transport = BatchTransport(
         app.conf.broker_consumer,
         app,
-        fetch=Fetch(client_config(settings), app_id),
+        fetch=Fetch(client_config(settings), app_id, oldest_first=oldest_first),
         assignor=Assignor(settings.instance_id, stateful=stateful, standbys=settings.standbys),
     )
     return app

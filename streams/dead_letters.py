@@ -10,10 +10,10 @@ from typing import Literal
 from schemas.catalogue import DEAD_LETTERS
 from schemas.events import Event
 from streams import cloud_events
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Headers, Outgoing
 from streams.fast_lane.partition import Batch, origin_of
 from streams.lately import Lately
+from streams.record import Record
 
 logger = logging.getLogger(__name__)
 

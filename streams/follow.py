@@ -18,8 +18,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from streams.fast_lane.fail_stop import stop_the_process
-from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Record
+from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT
 from streams.kafka_client import Complaint, cause_of, log_bounds, topic_facts
+from streams.record import Record
 
 _REQUEST_SECONDS = 10.0
 _BACK_OFF_SECONDS = 0.5

@@ -10,8 +10,8 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.fast_lane.fetch import Record
 from streams.kafka_client import log_bounds, topic_facts
+from streams.record import Record
 
 _REQUEST_SECONDS = 30.0
 _RECORDS = 2_000

@@ -28,8 +28,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from schemas.events import Event
 from streams import cloud_events
 from streams.cloud_events import Headers
-from streams.fast_lane.fetch import Record
 from streams.kafka_client import Complaint
+from streams.record import Record
 from streams.trace_context import TraceContext, begun_at, context_in, span_id_of
 
 _WAITING_MAX = 8192

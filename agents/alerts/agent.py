@@ -42,9 +42,9 @@ from streams.codec import Codec
 from streams.dead_letters import dead_letter
 from streams.errors import ConfigurationError, InvalidMessage
 from streams.fast_lane.fail_stop import fail_stop
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
 from streams.fast_lane.partition import Batch, PassPartition
+from streams.record import Record
 from streams.settings import Settings
 
 SOURCES = (

@@ -22,9 +22,9 @@ from schemas.money import (
 from streams.codec import Codec
 from streams.embedded.parts import with_broker
 from streams.errors import ConfigurationError, HeadroomError, InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.follow import Follower
 from streams.kafka_client import client_config
+from streams.record import Record
 from streams.registry import open_codec
 from streams.settings import load_settings
 

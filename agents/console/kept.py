@@ -31,9 +31,9 @@ from schemas.events import (
 )
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.follow import Follower, follow_on
 from streams.kafka_client import Complaint, topic_facts
+from streams.record import Record
 
 CONTROLS = topic_of("CustomerNoteAdded")
 ALERTS = topic_of("CreditLimitAlert")

@@ -50,12 +50,12 @@ from streams.codec import Codec
 from streams.dead_letters import DeadLetterCap, FaultClass, dead_letter, log_refusal
 from streams.errors import InvalidMessage
 from streams.fast_lane.fail_stop import fail_stop
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
 from streams.fast_lane.partition import Batch
 from streams.fast_lane.store import PartitionStore
 from streams.lately import Lately
 from streams.metrics import Metrics
+from streams.record import Record
 
 if TYPE_CHECKING:  # OpenTelemetry is imported only where somebody takes traces
     from streams.tracing import Span, Tracing

@@ -14,9 +14,9 @@ from streams.cloud_events import ORIGIN, SEAT
 from streams.codec import Codec
 from streams.dead_letters import DISCARDED, SETTLED, Settled, settlement
 from streams.errors import HeadroomError, InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
 from streams.log_reader import Track, open_readers
+from streams.record import Record
 
 _NOTICES = ALERT_NOTICES.removeprefix("headroom")
 """How the topic's name ends in every installation."""

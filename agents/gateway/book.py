@@ -21,7 +21,7 @@ from agents.gateway.topic_book import TopicBook
 from schemas.catalogue import topic_of
 from schemas.events import Event, OrderDecision
 from streams.codec import Codec
-from streams.fast_lane.fetch import Record
+from streams.record import Record
 
 DECISIONS = topic_of("OrderDecision")
 KEPT_SECONDS = 30 * 86_400

@@ -18,9 +18,9 @@ from schemas.json_lines import to_line
 from schemas.money import UnknownCurrencyError
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.follow import Follower, follow_on
 from streams.kafka_client import Complaint
+from streams.record import Record
 
 _LISTEN_SECONDS = 0.2
 _WAITING_MAX = 1_000

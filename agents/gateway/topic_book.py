@@ -18,9 +18,9 @@ from rocksdict import AccessType, Options, Rdict, WriteBatch
 from schemas.events import Event
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.follow import Follower, follow_on
 from streams.kafka_client import Complaint, topic_facts
+from streams.record import Record
 
 _LISTEN_SECONDS = 0.2
 _TOPIC_ID = b"@id"

@@ -16,10 +16,10 @@ from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import CustomersMerged, DunningStep, DunningStepSettled, LetterWritten
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.kafka_client import topic_facts
 from streams.log_reader import LogReader, Track
 from streams.partitioning import partition_of
+from streams.record import Record
 
 _STEPS = topic_of("DunningStep")
 _LETTERS = topic_of("LetterWritten")

@@ -18,12 +18,12 @@ from streams.codec import Codec
 from streams.dead_letters import DeadLetterCap, FaultClass, dead_letter, log_refusal
 from streams.errors import InvalidMessage
 from streams.fast_lane.fail_stop import fail_stop
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
 from streams.fast_lane.partition import Batch
 from streams.kafka_client import TopicFacts
 from streams.metrics import Metrics
 from streams.partitioning import partition_of
+from streams.record import Record
 
 if TYPE_CHECKING:  # OpenTelemetry is imported only where somebody takes traces
     from streams.tracing import Span, Tracing
@@ -33,7 +33,7 @@ _SPAN = "intake"
 
 def intake(wiring: Wiring, codec: Codec) -> Member:
     """The agent, ready to start."""
-    app = build_app(wiring, "intake")
+    app = build_app(wiring, "intake", oldest_first=True)
     lane = PassLane(wiring, app, sources=INPUT_TOPICS)
     cap = DeadLetterCap(wiring.settings.dead_letters_per_minute)
     journalist = Journalist(codec, wiring.topics, wiring.metrics, cap, wiring.tracing)

@@ -13,9 +13,9 @@ from schemas.catalogue import JOURNAL
 from streams.cloud_events import SEAT
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.partition import origin_of
 from streams.log_reader import LogReader, open_readers
+from streams.record import Record
 
 _decode_sent = msgspec.json.Decoder(Sent).decode
 

@@ -17,10 +17,10 @@ from schemas.catalogue import topic_of
 from schemas.events import AccountMoved, Event, OrderDecision
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.kafka_client import topic_facts
 from streams.log_reader import LogReader
 from streams.partitioning import partition_of
+from streams.record import Record
 
 _DECISIONS = topic_of("OrderDecision")
 

@@ -37,8 +37,8 @@ from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.dead_letters import dead_letter, log_refusal
 from streams.errors import ConfigurationError, InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
+from streams.record import Record
 from streams.settings import Settings
 
 CHANNELS = (*LETTERS, *HANDOVERS)

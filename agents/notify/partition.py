@@ -43,10 +43,10 @@ from agents.notify.carriers import (
 )
 from agents.notify.outbox import Known, Now, Outbox, Trade, Waiting
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
 from streams.fast_lane.partition import OutsidePartition
 from streams.fast_lane.transaction import CommitError, FencedError, Transactions
+from streams.record import Record
 
 logger = logging.getLogger(__name__)
 

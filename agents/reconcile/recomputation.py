@@ -32,9 +32,9 @@ from schemas.events import BusinessDayStarted, Event, FxRatePublished
 from streams.cloud_events import SEAT
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.partition import origin_of
 from streams.fast_lane.store import PartitionStore
+from streams.record import Record
 
 _DIRECT = Sent()
 _NOTHING = Standing("", 0, 0)

@@ -35,10 +35,10 @@ from agents.reconcile.states import accounts_in, compare_states
 from agents.reconcile.warehouse import TABLES, Warehouse
 from schemas.catalogue import JOURNAL, credit_changelog
 from streams.codec import Codec
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.store import Memory, PartitionStore
 from streams.kafka_client import topic_facts
 from streams.log_reader import LogReader, Track
+from streams.record import Record
 
 PutRight = Callable[[int, int, PartitionStore, PartitionStore], object]
 """Hears of each partition the offset at which its states stand, the live and the recomputed one."""

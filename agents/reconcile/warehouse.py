@@ -22,8 +22,8 @@ from schemas.events import Event, ExposureChanged
 from schemas.money import format_amount
 from streams.cloud_events import ID
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.log_reader import LogReader
+from streams.record import Record
 
 _FIGURES = topic_of("ExposureChanged")
 TABLES = {

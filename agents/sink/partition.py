@@ -29,9 +29,9 @@ from agents.sink.intention import Intention, intention_of
 from agents.sink.plan import Batch, Planner
 from agents.sink.writer import pack
 from streams.clickhouse import ClickHouseUnreachableError
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.partition import OutsidePartition
 from streams.logs import shown
+from streams.record import Record
 
 if TYPE_CHECKING:  # OpenTelemetry is imported only where somebody takes traces
     from streams.tracing import Span, Tracing

@@ -5,7 +5,8 @@ a fifth of a worker's time and most of an answer's. Here a thread waits in librd
 what has come, a partition's records as one `Fetched`.
 
 Only what the lane opened is read, from where the lane says. Nothing is read while the lane has
-enough (`may_read`): it stays with librdkafka (bounded) and with the broker.
+enough (`may_read`): it stays with librdkafka (bounded) and with the broker. An agent of topics that
+belong together gets the oldest records first (`streams.fast_lane.oldest_first`).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 from confluent_kafka import (
@@ -31,14 +32,23 @@ from faust.types import TP
 
 from streams.fast_lane.asker import Asker
 from streams.fast_lane.fail_stop import stop_the_process
+from streams.fast_lane.fetched import Fetched, fetched
+from streams.fast_lane.oldest_first import OldestFirst
 from streams.kafka_client import Complaint, cause_of
+from streams.record import Record
 
 logger = logging.getLogger(__name__)
 
-RECORD_BYTES = 1024
-"""What a record takes in memory beside its value: the object, its key, its headers."""
 _LOT_RECORDS = 1000
 _LISTEN_SECONDS = 0.05
+_HANDED_OVER_BYTES = 1 << 20
+_WAITING_BYTES = 2 << 20
+"""So much of a partition may wait for its turn. One that is ahead is left alone then, until half of
+it is taken; what librdkafka has of it by then is thrown away, so it is to bring little at a time.
+"""
+_MUCH_RECORDS = 100
+_PATIENCE_SECONDS = 0.25
+_A_LITTLE_AT_A_TIME = {"queued.min.messages": 1000}
 _CLOSED_SECONDS = 0.005
 _ASK_SECONDS = 1.5
 _ASK_AGAIN_SECONDS = 0.2
@@ -49,35 +59,6 @@ OF_NO_HELP_TO_WAIT = frozenset(
         KafkaError._FATAL,  # noqa: SLF001  its public name
     }
 )
-
-
-class Record(NamedTuple):
-    """A record as it lies in a topic. `timestamp` is in milliseconds since 1970."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
-
-
-class Fetched(NamedTuple):
-    """Records of one partition, in order: all that the log holds in [`start`, `end`).
-
-    The offsets of the records alone do not tell whether something was lost on the way, since a log
-    may have holes (compaction, transaction markers). `start` is where the one before ended, or
-    where reading began.
-    """
-
-    start: int
-    end: int
-    records: list[Record]
-    size: int
-    """Bytes that the records take in memory, about."""
-    opening: int = 0
-    """Which opening of the partition they were read by."""
 
 
 class _Place(msgspec.Struct):
@@ -101,13 +82,15 @@ _statistics = msgspec.json.Decoder(_Statistics)
 class _Reading:
     """A partition from its opening to its closing; tells apart what came before and after."""
 
-    __slots__ = ("gone", "next_offset", "opening", "tp")
+    __slots__ = ("gone", "heard_at", "next_offset", "opening", "tp")
 
     def __init__(self, tp: TP, next_offset: int | None, opening: int) -> None:
         self.tp = tp
         self.next_offset = next_offset
         """None until the brokers have said where to begin."""
         self.opening = opening
+        self.heard_at = 0.0
+        """When something of it came, or was asked for first."""
         self.gone: int | None = None
         """The record that was wanted and that there is no more."""
 
@@ -118,13 +101,17 @@ class Fetch:
     Its methods belong to the event loop; a thread of its own has the consumer.
     """
 
-    def __init__(self, config: Mapping[str, Any], group: str) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], group: str, *, oldest_first: bool = False
+    ) -> None:
         """Nothing is read before `start`.
 
         Args:
             config: of the client.
             group: whose committed offset is the beginning where the lane knows none. The consumer
                 does not join it.
+            oldest_first: give the records of all partitions in the order of time, as far as they
+                are here.
         """
         self._client_config, self._group = config, group
         self._config = {
@@ -141,6 +128,7 @@ class Fetch:
             "queued.max.messages.kbytes": 16 * 1024,
             "statistics.interval.ms": 1000,
             "stats_cb": self._note_ends,
+            **(_A_LITTLE_AT_A_TIME if oldest_first else {}),
         }
         self.may_read: Callable[[], bool] = lambda: True
         """Asked by the thread before it takes records."""
@@ -155,6 +143,9 @@ class Fetch:
         self._lost: list[_Reading] = []
         """The thread's: those of which nobody has said yet where they begin."""
         self._ask_at = 0.0
+        self._in_line = OldestFirst[_Reading]() if oldest_first else None
+        self._left_alone: set[_Reading] = set()
+        """The thread's: those of which enough waits."""
         self._consumer: Consumer | None = None
         self._asker: Asker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -197,7 +188,7 @@ class Fetch:
             return
         self._orders.put(("close", reading))
         kept = [one for one in self._waiting if one[0] is not reading]
-        self.queued_bytes -= sum(fetched.size for one, fetched in self._waiting if one is reading)
+        self.queued_bytes -= sum(lot.size for one, lot in self._waiting if one is reading)
         self._waiting = deque(kept)
 
     def close_all(self) -> None:
@@ -219,8 +210,8 @@ class Fetch:
         """The next partition's records, which are not read again. Raises `IndexError` when there
         are none.
         """
-        reading, fetched = self._waiting.popleft()
-        return reading.tp, fetched
+        reading, lot = self._waiting.popleft()
+        return reading.tp, lot
 
     def end_of(self, tp: TP) -> int | None:
         """Where the log ended a second ago or so, None when it is not known yet."""
@@ -235,10 +226,10 @@ class Fetch:
             await asyncio.to_thread(self._thread.join)
 
     def _queue(self, arrived: list[tuple[_Reading, Fetched]]) -> None:
-        for reading, fetched in arrived:
+        for reading, lot in arrived:
             if self._open.get(reading.tp) is reading:
-                self._waiting.append((reading, fetched))
-                self.queued_bytes += fetched.size
+                self._waiting.append((reading, lot))
+                self.queued_bytes += lot.size
         if self._waiting:
             self._arrived.set()
 
@@ -253,15 +244,12 @@ class Fetch:
             while not self._stopping:
                 self._obey(consumer, readings)
                 self._place_the_lost(asker, consumer, readings)
-                if not readings or not self.may_read():
+                if readings and self._in_line is not None:
+                    self._hand_over_the_oldest(self._in_line, consumer, readings)
+                elif readings and self.may_read():
+                    self._hand_over(self._listen(_LISTEN_SECONDS, consumer, readings) or [])
+                else:
                     time.sleep(_CLOSED_SECONDS)
-                    continue
-                message = consumer.poll(_LISTEN_SECONDS)
-                if message is not None:
-                    # `consume` alone would wait until a lot is full or its time is up.
-                    self._hand_over(
-                        [message, *consumer.consume(_LOT_RECORDS, 0)], consumer, readings
-                    )
         except Exception as error:  # noqa: BLE001  without it the worker would wait in silence
             if not self._stopping:  # else it gave up asking for what nobody wants any more
                 stop_the_process("reading from the brokers failed", error)
@@ -279,17 +267,14 @@ class Fetch:
                 self._lost.append(reading)
             elif order == "open":
                 self._begin(reading, reading.next_offset, consumer, readings)
-            elif reading in self._lost:
-                self._lost.remove(reading)
             else:
-                del readings[reading.tp]
-                consumer.incremental_unassign([TopicPartition(*reading.tp)])
+                self._let_go(reading, consumer, readings)
 
     def _begin(
         self, reading: _Reading, at: int | None, consumer: Consumer, readings: dict[TP, _Reading]
     ) -> None:
         assert at is not None  # noqa: S101  asked before
-        reading.next_offset = at
+        reading.next_offset, reading.heard_at = at, time.monotonic()
         readings[reading.tp] = reading
         consumer.incremental_assign([TopicPartition(*reading.tp, at)])
 
@@ -330,9 +315,68 @@ class Fetch:
                 return committed
         return asker.bounds(place, _ASK_SECONDS)[0]
 
-    def _hand_over(
-        self, messages: list[Message], consumer: Consumer, readings: dict[TP, _Reading]
+    def _let_go(self, reading: _Reading, consumer: Consumer, readings: dict[TP, _Reading]) -> None:
+        if self._in_line is not None:
+            self._in_line.drop(reading)
+        if reading in self._lost:
+            self._lost.remove(reading)
+            return
+        del readings[reading.tp]
+        if reading in self._left_alone:
+            self._left_alone.remove(reading)
+        else:
+            consumer.incremental_unassign([TopicPartition(*reading.tp)])
+
+    def _hand_over_the_oldest(
+        self, line: OldestFirst[_Reading], consumer: Consumer, readings: dict[TP, _Reading]
     ) -> None:
+        """Put in line what has come, and hand over what is first there."""
+        turn = self._may_hand_over() and not self._misses_some(line, readings)
+        patience = 0.0 if line and turn else _CLOSED_SECONDS if line else _LISTEN_SECONDS
+        while (arrived := self._listen(patience, consumer, readings)) is not None:
+            patience = 0.0
+            for reading, lot in arrived:
+                reading.heard_at = time.monotonic()
+                line.put(reading, lot, int(time.time() * 1000))
+                if line.bytes_of(reading) > _WAITING_BYTES and reading not in self._left_alone:
+                    self._left_alone.add(reading)
+                    consumer.incremental_unassign([TopicPartition(*reading.tp)])
+        if not line or not self._may_hand_over() or self._misses_some(line, readings):
+            return
+        reading, lot = line.take()
+        self._hand_over([(reading, lot)])
+        if reading in self._left_alone and line.bytes_of(reading) <= _WAITING_BYTES // 2:
+            self._left_alone.remove(reading)
+            self._begin(reading, reading.next_offset, consumer, readings)
+
+    def _may_hand_over(self) -> bool:
+        """Little at a time: what was handed over keeps its place, whatever comes."""
+        return self.queued_bytes < _HANDED_OVER_BYTES and self.may_read()
+
+    def _misses_some(self, line: OldestFirst[_Reading], readings: dict[TP, _Reading]) -> bool:
+        """Whether nothing is here of a partition that has much to catch up on, but will soon be."""
+        soon = time.monotonic() - _PATIENCE_SECONDS
+        return any(
+            reading.heard_at > soon
+            and not line.bytes_of(reading)
+            and self._ends.get(tp, 0) - (reading.next_offset or 0) > _MUCH_RECORDS
+            for tp, reading in readings.items()
+        )
+
+    def _listen(
+        self, patience: float, consumer: Consumer, readings: dict[TP, _Reading]
+    ) -> list[tuple[_Reading, Fetched]] | None:
+        """What has come, by partition; None when nothing did."""
+        message = consumer.poll(patience)
+        if message is None:
+            return None
+        # `consume` alone would wait until a lot is full or its time is up.
+        messages = [message, *consumer.consume(_LOT_RECORDS, 0)]
+        return self._sorted_out(messages, consumer, readings)
+
+    def _sorted_out(
+        self, messages: list[Message], consumer: Consumer, readings: dict[TP, _Reading]
+    ) -> list[tuple[_Reading, Fetched]]:
         lots: dict[TP, list[Record]] = {}
         ends: dict[TP, int] = {}
         for message in messages:
@@ -364,11 +408,12 @@ class Fetch:
             reading = readings.get(tp)
             if reading is None or reading.next_offset is None or end <= reading.next_offset:
                 continue
-            records = lots.get(tp, [])
-            size = sum(RECORD_BYTES + len(record.value or b"") for record in records)
-            fetched = Fetched(reading.next_offset, end, records, size, reading.opening)
-            arrived.append((reading, fetched))
+            lot = fetched(reading.next_offset, end, lots.get(tp, []), reading.opening)
+            arrived.append((reading, lot))
             reading.next_offset = end
+        return arrived
+
+    def _hand_over(self, arrived: list[tuple[_Reading, Fetched]]) -> None:
         if arrived and self._loop is not None and not self._stopping:
             self._loop.call_soon_threadsafe(self._queue, arrived)
 
@@ -389,7 +434,9 @@ class Fetch:
         if error.code() != KafkaError._AUTO_OFFSET_RESET or reading is None:  # noqa: SLF001
             self._complain("reading %s: %s", topic, error.str())
             return
-        consumer.incremental_unassign([TopicPartition(*reading.tp)])
+        if reading not in self._left_alone:
+            consumer.incremental_unassign([TopicPartition(*reading.tp)])
+        self._left_alone.discard(reading)
         del readings[reading.tp]
         reading.gone, reading.next_offset = reading.next_offset, None
         self._lost.append(reading)

@@ -26,7 +26,8 @@ from faust.types import TP
 
 from streams.fast_lane.assignment import Share
 from streams.fast_lane.fail_stop import fail_stop
-from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT, Fetched
+from streams.fast_lane.fetch import OF_NO_HELP_TO_WAIT
+from streams.fast_lane.fetched import Fetched
 from streams.fast_lane.membership import Membership, Standing
 from streams.fast_lane.partition import Batch, Held, Partition, StepAbandonedError, unseen
 from streams.fast_lane.restore import OpeningAbandonedError

@@ -21,10 +21,11 @@ from faust.types import TP
 from streams.cloud_events import ORIGIN
 from streams.errors import HeadroomError
 from streams.fast_lane.commit import Guarantee, PassGuarantee
-from streams.fast_lane.fetch import Fetched, Record
+from streams.fast_lane.fetched import Fetched
 from streams.fast_lane.outlet import Flight, Outgoing
 from streams.fast_lane.store import PartitionStore
 from streams.fast_lane.transaction import CommitError
+from streams.record import Record
 
 _TELLING_SECONDS = 2.0
 

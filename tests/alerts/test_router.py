@@ -16,8 +16,8 @@ from schemas.catalogue import JOURNAL, topic_of
 from schemas.events import AlertAcknowledged, AlertSnoozed, CreditReviewed, Event
 from streams.codec import Codec
 from streams.errors import InvalidMessage
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
+from streams.record import Record
 from streams.registry import LockedSchemaIds
 
 CODEC = Codec(LockedSchemaIds())

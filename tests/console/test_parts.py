@@ -37,7 +37,7 @@ from agents.gateway.problems import Problem
 from agents.live_copy import CopyNotReadyError
 from schemas import events as ev
 from streams.errors import ConfigurationError
-from streams.fast_lane.fetch import Record
+from streams.record import Record
 from streams.settings import Settings
 
 # ── words ───────────────────────────────────────────────────────────────────────────────────────

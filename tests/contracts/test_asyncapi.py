@@ -17,7 +17,7 @@ from schemas.events import BY_NAME
 from streams.cloud_events import headers_of
 from streams.codec import Codec
 from streams.dead_letters import SETTLED, dead_letter
-from streams.fast_lane.fetch import Record
+from streams.record import Record
 from streams.registry import LockedSchemaIds
 
 _ROOT = Path(__file__).parents[2]

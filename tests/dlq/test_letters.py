@@ -23,8 +23,8 @@ from schemas.catalogue import DEAD_LETTERS, JOURNAL, topic_of
 from streams.cloud_events import ORIGIN
 from streams.codec import Codec
 from streams.dead_letters import DISCARDED, Settled, dead_letter
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
+from streams.record import Record
 from streams.registry import LockedSchemaIds
 
 CODEC = Codec(LockedSchemaIds())

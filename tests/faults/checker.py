@@ -21,9 +21,9 @@ from agents.policy_file import load_policy
 from agents.simulate import Simulation
 from schemas.catalogue import DEAD_LETTERS, INPUT_TOPICS, JOURNAL, topic_of
 from schemas.events import Event, OrderDecision, OrderPlaced
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.partition import origin_of
 from streams.log_reader import LogReader
+from streams.record import Record
 
 OUTGOING = ("OrderDecision", "CreditLimitAlert", "RiskSignal")
 _SHOWN = 5

@@ -34,7 +34,7 @@ from schemas.events import (
     OrderPlaced,
 )
 from streams.codec import Codec
-from streams.fast_lane.fetch import Record
+from streams.record import Record
 from streams.registry import LockedSchemaIds
 
 CODEC = Codec(LockedSchemaIds())

@@ -19,7 +19,7 @@ from agents.gateway.book import (
 )
 from schemas.events import OrderDecision
 from streams.codec import Codec
-from streams.fast_lane.fetch import Record
+from streams.record import Record
 from streams.registry import LockedSchemaIds
 
 CODEC = Codec(LockedSchemaIds())

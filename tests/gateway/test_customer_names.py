@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agents.gateway.customer_names import CUSTOMERS, CustomerNames, beginnings, folded
 from schemas.events import CustomerBlocked, CustomerUpserted, Event
 from streams.codec import Codec
-from streams.fast_lane.fetch import Record
+from streams.record import Record
 from streams.registry import LockedSchemaIds
 
 CODEC = Codec(LockedSchemaIds())

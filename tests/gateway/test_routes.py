@@ -24,7 +24,7 @@ from agents.gateway.callers import ROLES, Action, Callers
 from agents.gateway.issuer import Issuer, open_client
 from agents.gateway.problems import MEDIA_TYPE, PROBLEMS
 from agents.gateway.reading import BODY_BYTES_MAX, wants_json
-from streams.fast_lane.fetch import Record
+from streams.record import Record
 
 JSON = {"Content-Type": "application/json"}
 

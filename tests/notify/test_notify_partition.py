@@ -19,8 +19,8 @@ from agents.notify.letters import Letters
 from agents.notify.notices import Notices
 from agents.notify.outbox import Known, Now
 from agents.notify.partition import NotifyPartition, Office
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.transaction import FencedError
+from streams.record import Record
 
 _TO = {name: recipient(name, "chat") for name in ("quick", "slow")}
 _KEY = "d-O-0-held>quick"

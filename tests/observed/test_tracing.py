@@ -22,10 +22,10 @@ from streams import tracing
 from streams.codec import Codec
 from streams.dead_letters import DeadLetterCap
 from streams.embedded.ports import LOOPBACK, free_ports
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.outlet import Outgoing
 from streams.kafka_client import TopicFacts
 from streams.metrics import Metrics
+from streams.record import Record
 from streams.registry import open_schema_ids
 from streams.trace_context import context_in
 from streams.tracing import Tracing

@@ -18,8 +18,8 @@ from agents.reconcile.shelf import Shelf
 from schemas.catalogue import JOURNAL
 from schemas.events import Event
 from streams.codec import Codec
-from streams.fast_lane.fetch import Record
 from streams.fast_lane.store import Memory, PartitionStore, plumbing_of
+from streams.record import Record
 from streams.registry import LockedSchemaIds
 
 _CODEC = Codec(LockedSchemaIds())

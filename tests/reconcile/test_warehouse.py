@@ -12,7 +12,7 @@ from agents.reconcile.shelf import Shelf
 from agents.reconcile.warehouse import Warehouse
 from schemas.catalogue import JOURNAL
 from streams.cloud_events import ID
-from streams.fast_lane.fetch import Record
+from streams.record import Record
 
 
 class Tables:

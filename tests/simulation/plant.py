@@ -36,6 +36,7 @@ from streams.fast_lane import (
     commit,
     fail_stop,
     fetch,
+    fetched,
     lane,
     membership,
     outlet,
@@ -131,6 +132,7 @@ class Plant:
         *,
         has_leader: bool = False,
         stateful: Collection[str] = (),
+        oldest_first: bool = False,
     ) -> App:
         """`streams.app.build_app`."""
         del has_leader
@@ -142,7 +144,7 @@ class Plant:
             app_id,
             self.network,
             self.group(app_id),
-            Fetch(client_config(settings), app_id),
+            Fetch(client_config(settings), app_id, oldest_first=oldest_first),
             Assignor(process.name, stateful=stateful, standbys=settings.standbys),
             settings.session_timeout_seconds / _SHORTER,
         )
@@ -170,7 +172,8 @@ class Plant:
             *((module, "Producer", self.producer) for module in (outlet, transaction)),
             *((m, "Consumer", self.consumer) for m in (asker, fetch, restore, streams.app)),
             (streams.app, "_CACHED_KEYS", _CACHED_KEYS),
-            (fetch, "RECORD_BYTES", _RECORD_BYTES),
+            (fetched, "RECORD_BYTES", _RECORD_BYTES),
+            (fetch, "_WAITING_BYTES", 4 * _RECORD_BYTES),
             (streams.app, "Memory", lambda **_sizes: None),
             (store, "_options", lambda _memory: None),
             (store, "Rdict", self.disks.open),

@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from streams.fast_lane import fetch as fetch_module
-from streams.fast_lane.fetch import Fetch, Fetched
+from streams.fast_lane.fetch import Fetch
+from streams.fast_lane.fetched import Fetched
 from streams.kafka_client import client_config, producer_config
 from streams.settings import Settings
 from streams.topics import TopicSpec, apply
@@ -56,9 +57,15 @@ class Log:
         for future in self.admin.delete_records([TopicPartition(*self.tp, offset)]).values():
             future.result()
 
-    def fetch(self, story: Callable[[Fetch], Awaitable[None]], group: str = "nobody") -> None:
+    def fetch(
+        self,
+        story: Callable[[Fetch], Awaitable[None]],
+        group: str = "nobody",
+        *,
+        oldest_first: bool = False,
+    ) -> None:
         async def run() -> None:
-            fetch = Fetch(client_config(self.settings), group)
+            fetch = Fetch(client_config(self.settings), group, oldest_first=oldest_first)
             fetch.start()
             try:
                 await story(fetch)
@@ -204,6 +211,50 @@ def test_a_topic_that_cannot_be_found_is_waited_for(log: Log) -> None:
         assert values(await read(fetch, 1)) == [b"0"]
 
     log.fetch(story)
+
+
+def test_with_much_to_catch_up_on_all_topics_come_in_the_order_of_time(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small the records of one of them are: it is left alone until the other is as far."""
+    monkeypatch.setattr(fetch_module, "_WAITING_BYTES", 64 << 10)
+    monkeypatch.setattr(fetch_module, "_MUCH_RECORDS", 0)
+    monkeypatch.setattr(fetch_module, "_PATIENCE_SECONDS", 60.0)
+    other = Log(log.settings.kafka_bootstrap or "")
+    producer = Producer(producer_config(log.settings))
+    count, began = 2_000, int(time.time() * 1000) - 3_600_000
+    for number in range(count):
+        at = began + number * 10
+        producer.produce(log.tp.topic, b"%d" % number, partition=0, timestamp=at)
+        producer.produce(other.tp.topic, b"%2000d" % number, partition=0, timestamp=at)
+    producer.flush()
+
+    async def story(fetch: Fetch) -> None:
+        fetch.may_read = lambda: False
+        fetch.open(log.tp, 0)
+        fetch.open(other.tp, 0)
+        assert await end_of(fetch, log.tp) == await end_of(fetch, other.tp) == count
+        assert not await fetch.arrival(0.1)
+        fetch.may_read = lambda: True
+        found: dict[TP, list[Fetched]] = {log.tp: [], other.tp: []}
+        newest = 0
+        deadline = time.monotonic() + _PATIENCE
+        while sum(len(values(lots)) for lots in found.values()) < 2 * count:
+            assert time.monotonic() < deadline, found
+            if await fetch.arrival(0.5):
+                tp, lot = fetch.take()
+                fetch.queued_bytes -= lot.size
+                found[tp].append(lot)
+                assert lot.records[0].timestamp >= newest - 250
+                newest = max(newest, lot.records[-1].timestamp)
+        for lots in found.values():
+            numbers = [int(value or b"") for value in values(lots)]
+            assert numbers == list(range(count))
+            assert all(one.end == two.start for one, two in pairwise(lots))
+        log.append(b"live")
+        assert values(await read(fetch, count + 1)) == [b"live"]
+
+    log.fetch(story, oldest_first=True)
 
 
 class Silent:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams.fast_lane.fetch import Fetched
+from streams.fast_lane.fetched import Fetched
 from streams.fast_lane.outlet import Flight, Outgoing
 from streams.fast_lane.partition import (
     GapError,

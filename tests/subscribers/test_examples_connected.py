@@ -27,9 +27,9 @@ from schemas import records
 from schemas.catalogue import key_of, topic_of
 from schemas.events import CreditLimitAlert, Event, ExposureChanged, OrderCancelled, OrderDecision
 from streams.cloud_events import headers_of
-from streams.fast_lane.fetch import Record
 from streams.log_reader import open_readers
 from streams.partitioning import PARTITIONER
+from streams.record import Record
 
 pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
