@@ -114,7 +114,11 @@ class Books(AccountDay):
 
     def count_held(self, order_id: str, order: state.Order, by: int) -> None:
         """Count an order as held (1), or no longer (-1)."""
-        self.account.held_orders += by
+        account = self.account
+        if by > 0:
+            place = state.held_place(order.placed_at, order_id)
+            account.held_from = min(account.held_from, place) if account.held_orders else place
+        account.held_orders += by
         for key in (
             state.held_key(self.account_id, order.placed_at, order_id),
             state.partition_held_key(order.placed_at, self.account_id, order_id),
@@ -130,7 +134,9 @@ class Books(AccountDay):
         """(Key in the index of held orders, key of the order) of each, oldest first."""
         return [
             (key, state.order_key(self.account_id, state.last_part(key)))
-            for key, _ in self.ledger.scan(*state.held_range(self.account_id))
+            for key, _ in self.ledger.scan(
+                *state.held_range(self.account_id, self.account.held_from)
+            )
         ]
 
     def reserved_after(

@@ -105,7 +105,11 @@ class GroupBooks(Holdings):
 
     def count_held(self, customer_id: str, order_id: str, order: state.Order, by: int) -> None:
         """Count a member's order as held (1), or no longer (-1)."""
-        self.group.held_orders += by
+        group = self.group
+        if by > 0:
+            place = state.held_place(order.placed_at, order_id, customer_id)
+            group.held_from = min(group.held_from, place) if group.held_orders else place
+        group.held_orders += by
         key = state.group_held_key(self.group_id, order.placed_at, customer_id, order_id)
         if by > 0:
             self.ledger.put(key, True)
@@ -122,10 +126,14 @@ class GroupBooks(Holdings):
         else:
             self.ledger.delete(key)
 
+    def held_range(self) -> tuple[str, str]:
+        """Where the index has the held orders of members."""
+        return state.group_held_range(self.group_id, self.group.held_from)
+
     def held_orders(self) -> list[tuple[str, str]]:
         """(Key in the index of held orders, key of the order) of all members', oldest first."""
         held = []
-        for key, _ in self.ledger.scan(*state.group_held_range(self.group_id)):
+        for key, _ in self.ledger.scan(*self.held_range()):
             order_id, customer_id = state.order_and_customer(key)
             held.append((key, state.order_key(customer_id, order_id)))
         return held

@@ -162,16 +162,20 @@ def recheck_held_orders(case: Case) -> None:
     account = case.account
     if not account.held_orders or standing_reasons(case) or _has_no_room_for_any(case):
         return
-    smallest = _NONE_FITS
+    smallest, none_waits = _NONE_FITS, True
     waiting, group = Waiting(case), case.group
     waiting_in_group = None if group is None else Waiting(group)
     for order_id in _held_orders(case):
         order: state.Order = case.ledger.get(state.order_key(case.account_id, order_id))
+        if none_waits:
+            account.held_from = state.held_place(order.placed_at, order_id)
         if not hold_reasons(case, order_id, order, waiting, waiting_in_group):
             release_held(case, order_id, order)
             if _has_no_room_for_any(case):
                 return  # nothing is known of the rest, so the bound stays as it is
-        elif order.manual_hold_by is None or order.manual_hold_until is not None:
+            continue
+        none_waits = False
+        if order.manual_hold_by is None or order.manual_hold_until is not None:
             smallest = min(smallest, _least_asked(case, order))
     account.smallest_held = smallest
 
@@ -185,7 +189,7 @@ def _has_no_room_for_any(case: Case) -> bool:
 
 def _held_orders(case: Case) -> Iterator[str]:
     """Ids of the held orders, oldest first. One that was given may be released before the next."""
-    start, end = state.held_range(case.account_id)
+    start, end = state.held_range(case.account_id, case.account.held_from)
     while keys := [key for key, _ in islice(case.ledger.scan(start, end), _HELD_AT_A_TIME)]:
         for key in keys:
             yield state.last_part(key)

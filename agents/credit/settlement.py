@@ -53,7 +53,8 @@ def close_group(group: GroupBooks, effects: list[Effect]) -> None:
 def _recheck_members(group: GroupBooks, effects: list[Effect], cases: dict[str, Case]) -> None:
     """Release, oldest first, every held order of a member that now passes."""
     waiting_in_group, waiting = Waiting(group), dict[str, Waiting]()
-    for key, _ in list(group.ledger.scan(*state.group_held_range(group.group_id))):
+    none_waits = True
+    for key, _ in list(group.ledger.scan(*group.held_range())):
         order_id, customer_id = state.order_and_customer(key)
         case = cases.get(customer_id)
         if case is None:
@@ -61,10 +62,12 @@ def _recheck_members(group: GroupBooks, effects: list[Effect], cases: dict[str, 
                 group.ledger, group.policies, customer_id, group.event, group.today, effects, group
             )
             case.refresh()
-        if case.account.parked:
-            continue
         order: state.Order = group.ledger.get(state.order_key(customer_id, order_id))
+        if none_waits:
+            group.group.held_from = state.held_place(order.placed_at, order_id, customer_id)
         own = waiting.setdefault(customer_id, Waiting(case))
-        if not hold_reasons(case, order_id, order, own, waiting_in_group):
+        if case.account.parked or hold_reasons(case, order_id, order, own, waiting_in_group):
+            none_waits = False
+        else:
             case.begin()
             release_held(case, order_id, order)

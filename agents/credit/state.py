@@ -186,6 +186,8 @@ class Account(Record):
     """Invoices that were handed over."""
     account_manager: str = ""
     """Who of ours looks after the customer; empty: nobody was named."""
+    held_from: str = ""
+    """No held order stands before this in the index (it may be too early, never too late)."""
 
     def has_temporary_limit(self, day: Day) -> bool:
         """A temporary limit counts through its last day, unless a standing limit was decided on
@@ -218,6 +220,8 @@ class Group(Record):
     """Orders of members that reserve are indexed by age."""
     joined: bool = False
     """A member has come, and the event that it came with is next: that looks at held orders."""
+    held_from: str = ""
+    """No held order of a member stands before this in the index, as with an account."""
 
 
 class Seat(Record):
@@ -461,11 +465,22 @@ def due_range(account_id: str, since: Day | None, before: Day | None) -> tuple[s
 
 
 def held_key(account_id: str, placed_at: Instant, order_id: str) -> str:
-    return f"{account_id}\0h{placed_at:020d}\0{order_id}"
+    return f"{account_id}\0h{held_place(placed_at, order_id)}"
 
 
-def held_range(account_id: str) -> tuple[str, str]:
-    return f"{account_id}\0h", f"{account_id}\0i"
+def held_range(account_id: str, first: str = "") -> tuple[str, str]:
+    """Those from a place on. A store takes time to pass keys that were deleted: who knows where the
+    first one stands begins there.
+    """
+    return f"{account_id}\0h{first}", f"{account_id}\0i"
+
+
+def held_place(placed_at: Instant, order_id: str, customer_id: str | None = None) -> str:
+    """Where an order stands in the index of held orders: of its account, or, with the customer,
+    of a group.
+    """
+    place = f"{placed_at:020d}\0{order_id}"
+    return place if customer_id is None else f"{place}\0{customer_id}"
 
 
 HELD = "\0h"
@@ -569,11 +584,12 @@ def member_range(group_id: str) -> tuple[str, str]:
 
 
 def group_held_key(group_id: str, placed_at: Instant, customer_id: str, order_id: str) -> str:
-    return f"{group_id}\0H{placed_at:020d}\0{order_id}\0{customer_id}"
+    return f"{group_id}\0H{held_place(placed_at, order_id, customer_id)}"
 
 
-def group_held_range(group_id: str) -> tuple[str, str]:
-    return f"{group_id}\0H", f"{group_id}\0I"
+def group_held_range(group_id: str, first: str = "") -> tuple[str, str]:
+    """Those from a place on, as of an account."""
+    return f"{group_id}\0H{first}", f"{group_id}\0I"
 
 
 def group_rank_key(group_id: str, placed_at: Instant, customer_id: str, order_id: str) -> str:

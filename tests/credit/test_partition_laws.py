@@ -184,6 +184,19 @@ class Journal(RuleBasedStateMachine):
             ]
             assert indexed == sorted(held)
 
+    @invariant()
+    def no_held_order_stands_before_where_they_are_looked_for(self) -> None:
+        for ledger in self.partitions.ledgers.values() if hasattr(self, "partitions") else ():
+            for owner in state.accounts(ledger):
+                account: state.Account | None = ledger.get(state.account_key(owner))
+                if account is not None:
+                    found = list(ledger.scan(*state.held_range(owner, account.held_from)))
+                    assert found == list(ledger.scan(*state.held_range(owner)))
+                group: state.Group | None = ledger.get(state.group_key(owner))
+                if group is not None:
+                    found = list(ledger.scan(*state.group_held_range(owner, group.held_from)))
+                    assert found == list(ledger.scan(*state.group_held_range(owner)))
+
     def what_has_arrived_is_what_the_documents_are_worth(self) -> None:
         """When nothing is under way, the partitions together say what one ledger would."""
         accounts, groups = self.partitions.figures(), self.partitions.group_figures()
