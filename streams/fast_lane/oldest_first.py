@@ -6,7 +6,7 @@ ones (invoices, payments): orders would be held for money that came long before 
 
 So of the partitions of which something is here, the one whose next record is the oldest goes first.
 Nothing waits for what is not here yet: a partition whose broker is away keeps nobody from going on.
-(docs/decisions/0038-intake-reads-in-the-order-of-time.md)
+(docs/decisions/0039-intake-reads-in-the-order-of-time.md)
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,8 @@ pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
 BOTH = pytest.mark.parametrize("guarantee", ["effectively_once", "exactly_once"])
 _MIB = 1 << 20
+_LOOKS = 4
+"""Over so many looks it is judged how fast a worker is: its records come in lots."""
 
 
 class Nemesis:
@@ -116,15 +119,18 @@ def overload(broker: EmbeddedKafka, scenario: Begin, seconds: float) -> None:
     shared_out = worker.log.count("partitions assigned")
     at_rest = memory = memory_of(worker)
     sent, before = len(one.traffic.sent), taken_in(worker)
-    lag, done, speed = 0.0, before, 0.0
+    lag, speed = 0.0, 0.0
     began = at = time.monotonic()
+    lately = deque([(at, before)], maxlen=_LOOKS)
     while at < began + seconds:
         time.sleep(0.5)
         now, so_far = time.monotonic(), taken_in(worker)
+        at, done = lately[0]
         # A step is three events, so as many steps as it does events are three times as much.
         speed = max(speed, (so_far - done) / (now - at))
         one.traffic.steps = speed
-        at, done = now, so_far
+        lately.append((now, so_far))
+        at = now
         memory = max(memory, memory_of(worker))
         lag = max(lag, lag_of(worker))
     one.traffic.steps = 0.0
