@@ -53,7 +53,7 @@ def close_group(group: GroupBooks, effects: list[Effect]) -> None:
 def _recheck_members(group: GroupBooks, effects: list[Effect], cases: dict[str, Case]) -> None:
     """Release, oldest first, every held order of a member that now passes."""
     waiting_in_group, waiting = Waiting(group), dict[str, Waiting]()
-    none_waits = True
+    who_waits = set[str]()
     for key, _ in list(group.ledger.scan(*group.held_range())):
         order_id, customer_id = state.order_and_customer(key)
         case = cases.get(customer_id)
@@ -63,11 +63,13 @@ def _recheck_members(group: GroupBooks, effects: list[Effect], cases: dict[str, 
             )
             case.refresh()
         order: state.Order = group.ledger.get(state.order_key(customer_id, order_id))
-        if none_waits:
+        if not who_waits:
             group.group.held_from = state.held_place(order.placed_at, order_id, customer_id)
         own = waiting.setdefault(customer_id, Waiting(case))
         if case.account.parked or hold_reasons(case, order_id, order, own, waiting_in_group):
-            none_waits = False
+            who_waits.add(customer_id)
         else:
             case.begin()
+            if customer_id not in who_waits:
+                case.account.held_from = state.held_place(order.placed_at, order_id)
             release_held(case, order_id, order)

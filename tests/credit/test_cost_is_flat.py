@@ -8,17 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from credit.journals import CUSTOMER, Journal
-from credit.office import Office
-from credit.policy_worlds import policy
 
 from agents.core.ledger import MemoryLedger
-from agents.credit import state
 from agents.credit.rules import reduce
 from agents.policy_file import load_policy
 from agents.simulate import business_day
 from benchmarks import account_size
-from schemas.events import CreditGroupUpserted, Event, OrderDecision, OrderPlaced
+from schemas.events import Event, OrderDecision
 
 POLICY = load_policy(None)
 
@@ -44,26 +40,6 @@ class _CountingLedger(MemoryLedger):
         for entry in super().scan(start, end):
             self.touched += 1
             yield entry
-
-
-class _Store(_CountingLedger):
-    """Passes what was deleted wherever it looks for what is there, as a store on disk does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._deleted: set[str] = set()
-
-    def put(self, key: str, value: Any) -> None:
-        self._deleted.discard(key)
-        super().put(key, value)
-
-    def delete(self, key: str) -> None:
-        self._deleted.add(key)
-        super().delete(key)
-
-    def scan(self, start: str, end: str) -> Iterator[tuple[str, Any]]:
-        self.touched += sum(start <= key < end for key in self._deleted)
-        yield from super().scan(start, end)
 
 
 def _touched(open_documents: int) -> list[int]:
@@ -104,57 +80,6 @@ def test_a_payment_that_fits_the_oldest_held_order_looks_at_no_more_of_them_than
         assert [(one.order_id, one.decision) for one in decided] == [("000000", "released")]
         touched.append(ledger.touched)
     assert touched[0] == touched[1] < 60
-
-
-def test_a_payment_does_not_pass_all_that_was_ever_held_and_released() -> None:
-    ledger, touched = _Store(), []
-    account_size.hold_orders(ledger, 200)
-    for number in range(150):
-        ledger.touched = 0
-        reduce(ledger, account_size.payment(f"P-{number}", 500, []), POLICY)
-        touched.append(ledger.touched)
-    assert ledger.get(state.account_key("C-1")).held_orders == 50
-    assert touched[149] <= touched[1]
-
-
-def test_an_order_does_not_look_for_older_ones_among_those_that_were_released() -> None:
-    journal, office = Journal(), Office(policy(("credit.strict_fifo", "true")))
-    ledger = office.ledger = _Store()
-    journal.customer(100)
-    for number in range(40):
-        journal.order(f"O-{number}", 100)
-    for number in range(30):
-        journal.pay(f"P-{number}", 100)
-    office.run(journal)
-    account: state.Account = ledger.get(state.account_key(CUSTOMER))
-    assert (account.held_orders, account.held_from) == (9, _place(journal[2 + 30]))
-    journal.order("O-40", 100)
-    ledger.touched = 0
-    office.apply(journal[-1])
-    assert ledger.touched < 20
-
-
-def test_a_group_does_not_pass_all_that_was_ever_held_and_released() -> None:
-    journal, office, touched = Journal(), Office(POLICY), []
-    ledger = office.ledger = _Store()
-    journal.say(CreditGroupUpserted, group_id="G", currency="EUR", credit_limit=100)
-    journal.customer(10_000, group_id="G")
-    for number in range(40):
-        journal.order(f"O-{number}", 100)
-    office.run(journal)
-    for number in range(30):
-        journal.pay(f"P-{number}", 100)
-        ledger.touched = 0
-        office.apply(journal[-1])
-        touched.append(ledger.touched)
-    group: state.Group = ledger.get(state.group_key("G"))
-    assert (group.held_orders, group.held_from) == (9, _place(journal[3 + 31], CUSTOMER))
-    assert touched[-1] <= touched[1]
-
-
-def _place(order: Event, customer_id: str | None = None) -> str:
-    assert isinstance(order, OrderPlaced)
-    return state.held_place(order.occurred_at, order.order_id, customer_id)
 
 
 def test_a_new_day_touches_only_the_accounts_for_which_it_changes_something() -> None:

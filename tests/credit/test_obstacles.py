@@ -144,6 +144,7 @@ def test_who_pays_in_advance_is_told_how_much() -> None:
     [
         (1, "10.00 EUR on I-0"),
         (5, "50.00 EUR on I-0, I-1, I-2, I-3, I-4"),
+        (6, "60.00 EUR on I-0, I-1, I-2, I-3, I-4 and 1 more"),
         (7, "70.00 EUR on I-0, I-1, I-2, I-3, I-4 and 2 more"),
     ],
 )
@@ -161,6 +162,46 @@ def test_what_is_late_is_named_the_oldest_first(late: int, named: str) -> None:
         f"all late invoices total {late * 10 + 3}.00 EUR"
     )
     assert remedy == f"pay what is more than 30 days late: {named}"
+
+
+def test_what_is_not_late_enough_need_not_be_paid() -> None:
+    history = Journal()
+    history.customer(1_000_00)
+    history.invoice("I-1", 10_00, due_in=-31)
+    history.invoice("I-2", 20_00, due_in=-30)
+    history.order("O-1", 100_00)
+    ((_, _, remedy),) = words(history)
+    assert remedy == "pay what is more than 30 days late: 10.00 EUR on I-1"
+
+
+def test_where_held_orders_consume_what_older_ones_ask_for_is_used() -> None:
+    history = Journal()
+    history.customer(1_000_00)
+    history.invoice("I-1", 700_00)
+    history.order("O-1", 400_00)
+    history.order("O-2", 50_00)
+    (found,) = held(history, "O-2", policy(("credit.held_orders_consume", "true")))
+    assert said(found) == (
+        "the order asks for 50.00 EUR; of the limit of 1000.00 EUR 1100.00 EUR is used",
+        "pay 150.00 EUR or raise the limit to 1150.00 EUR",
+    )
+
+
+@pytest.mark.parametrize(
+    ("used", "remedy"),
+    [
+        (900_00, "wait for the older order"),
+        (900_01, "pay 0.01 EUR or raise the limit to 1000.01 EUR"),
+    ],
+)
+def test_only_headroom_that_is_short_has_to_be_paid_for(used: int, remedy: str) -> None:
+    history = Journal()
+    history.customer(1_000_00)
+    history.invoice("I-1", used)
+    history.order("O-1", 300_00)
+    history.order("O-2", 100_00)
+    (found,) = held(history, "O-2", policy(("credit.strict_fifo", "true")))
+    assert said(found)[1] == remedy
 
 
 def test_headroom_that_is_short_says_by_how_much() -> None:
@@ -270,6 +311,16 @@ def test_who_held_an_order_is_named_with_the_reason(until: int | None, remedy: s
 )
 def test_a_level_of_our_own_procedures_holds(account: state.Account, finding: str) -> None:
     assert said(told(reasons.DUNNING_BLOCK, account)) == (finding, "pay what was dunned")
+
+
+def test_without_anything_late_or_dunned_there_is_nothing_to_name() -> None:
+    """Nobody holds an order for it then; but looking fails for nobody."""
+    assert said(told(reasons.OVERDUE, state.Account())) == (
+        "the oldest late invoice is 0 days late, more than 30; all late invoices total 0.00 EUR",
+        "pay what is more than 30 days late: 0.00 EUR on ",
+    )
+    finding, _ = said(told(reasons.DUNNING_BLOCK, state.Account()))
+    assert finding == "an open invoice was dunned to level 0; level 3 holds orders"
 
 
 def test_a_level_that_another_system_told_holds() -> None:

@@ -11,9 +11,19 @@ from credit.policy_worlds import policy
 from agents.core.ledger import MemoryLedger
 from agents.core.policy import PolicyBook
 from agents.core.refusal import Refusal
-from agents.credit import state
+from agents.credit import merging, state
+from agents.credit.case import Case
 from agents.credit.effects import Effect, Forward, Sent
 from agents.credit.rules import figures, group_figures, has_figures, reduce
+from agents.dunning.records import (
+    Debtor,
+    Followed,
+    Handed,
+    Promise,
+    debtor_key,
+    followed_key,
+    promise_key,
+)
 from agents.simulate import business_day
 from schemas import events as ev
 from schemas.events import AccountMoved, CreditLimitAlert, Event, OrderDecision
@@ -301,6 +311,64 @@ def test_an_account_that_comes_where_it_is_a_later_day_is_looked_at_on_the_next(
     assert figures(both.of_group, CUSTOMER, _DATED).open_orders == 0
     _alerts_of_day(both, DAY + 21)
     assert figures(both.of_group, CUSTOMER, _DATED).open_orders == 50
+
+
+def test_an_order_on_hold_is_in_the_index_of_the_partition_that_its_account_comes_to() -> None:
+    both = _Partitions()
+    both.group(10_000)
+    both.customer(group_id=None)
+    both.order("O-1", 99_999)
+    both.customer()
+    both.deliver()
+    (entry,) = both.of_group.scan(*state.partition_held_range())
+    assert state.held_order(entry[0])[1:] == (CUSTOMER, "O-1")
+    assert entry[1] is True  # a store would take None for nothing
+    assert list(both.of_customers.scan(*state.partition_held_range())) == []
+
+
+def test_an_account_whose_promise_runs_is_looked_at_on_the_day_after_it_came() -> None:
+    for outcome, days in (("", [DAY + 1]), ("kept", [])):
+        ledger, effects = MemoryLedger(), list[Effect]()
+        ledger.put(state.BUSINESS_DAY, DAY)
+        promise = Promise(invoice_ids=[], dues=[], owed=0, outcome=outcome)
+        case = Case(ledger, POLICY, CUSTOMER, business_day(DAY), DAY, effects)
+        ledger.put(promise_key(CUSTOMER, "PR-1"), promise)
+        case.rebuild_agenda()
+        found = [key for key, _ in ledger.scan(*state.agenda_until(DAY + 400))]
+        assert found == [state.agenda_key(day, CUSTOMER) for day in days]
+
+
+def test_what_was_handed_over_stays_so_with_the_customer_that_is_left() -> None:
+    ledger = MemoryLedger()
+    handed = Handed(
+        invoice_id="I-1", step_id="S-1", attempt=1, level=3, procedure="p", channel="agency",
+        currency="EUR", open=100, on=DAY,
+    )  # fmt: skip
+    followed = Followed(debits=["P-1"])
+    moved = AccountMoved(
+        event_id="e",
+        occurred_at=0,
+        customer_id="C-2",
+        part=1,
+        parts=1,
+        entries=[
+            ev.MovedEntry(key="iI-1", value=state.to_json(state.Invoice())),
+            ev.MovedEntry(key="pP-1", value=state.to_json(state.Payment())),
+            ev.MovedEntry(key="y", value=state.to_json(Debtor(handed=[handed]))),
+            ev.MovedEntry(key="zI-1", value=state.to_json(followed)),
+        ],
+        into_customer_id=CUSTOMER,
+    )
+    # Both have an invoice and a payment of these names: those that come get others.
+    ledger.put(state.invoice_key(CUSTOMER, "I-1"), state.Invoice(known=True))
+    ledger.put(state.payment_key(CUSTOMER, "P-1"), state.Payment(known=True))
+    case = Case(ledger, POLICY, CUSTOMER, business_day(DAY), DAY, [])
+    merging.absorb(case, moved)
+    assert case.account.handed == 1
+    debtor: Debtor = ledger.get(debtor_key(CUSTOMER))
+    assert [one.invoice_id for one in debtor.handed] == ["C-2/I-1"]
+    here: Followed = ledger.get(followed_key(CUSTOMER, "C-2/I-1"))
+    assert here.debits == ["C-2/P-1"]
 
 
 def _merge(both: _Partitions, merged: str, into: str) -> None:
