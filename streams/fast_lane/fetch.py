@@ -42,13 +42,16 @@ logger = logging.getLogger(__name__)
 _LOT_RECORDS = 1000
 _LISTEN_SECONDS = 0.05
 _HANDED_OVER_BYTES = 1 << 20
+"""Of an agent that gets the oldest first, no more: what was handed over keeps its place."""
 _WAITING_BYTES = 2 << 20
 """So much of a partition may wait for its turn. One that is ahead is left alone then, until half of
-it is taken; what librdkafka has of it by then is thrown away, so it is to bring little at a time.
+it is taken.
 """
+_SOME_AT_A_TIME = {"queued.min.messages": 1000}
+"""What librdkafka has of a partition that is left alone is thrown away: it need not have much."""
 _MUCH_RECORDS = 100
 _PATIENCE_SECONDS = 0.25
-_A_LITTLE_AT_A_TIME = {"queued.min.messages": 1000}
+"""So long records are waited for of a partition that has so many, and of which none is here."""
 _CLOSED_SECONDS = 0.005
 _ASK_SECONDS = 1.5
 _ASK_AGAIN_SECONDS = 0.2
@@ -128,7 +131,7 @@ class Fetch:
             "queued.max.messages.kbytes": 16 * 1024,
             "statistics.interval.ms": 1000,
             "stats_cb": self._note_ends,
-            **(_A_LITTLE_AT_A_TIME if oldest_first else {}),
+            **(_SOME_AT_A_TIME if oldest_first else {}),
         }
         self.may_read: Callable[[], bool] = lambda: True
         """Asked by the thread before it takes records."""
@@ -247,7 +250,7 @@ class Fetch:
                 if readings and self._in_line is not None:
                     self._hand_over_the_oldest(self._in_line, consumer, readings)
                 elif readings and self.may_read():
-                    self._hand_over(self._listen(_LISTEN_SECONDS, consumer, readings) or [])
+                    self._hand_over(self._listen(_LISTEN_SECONDS, consumer, readings))
                 else:
                     time.sleep(_CLOSED_SECONDS)
         except Exception as error:  # noqa: BLE001  without it the worker would wait in silence
@@ -333,14 +336,12 @@ class Fetch:
         """Put in line what has come, and hand over what is first there."""
         turn = self._may_hand_over() and not self._misses_some(line, readings)
         patience = 0.0 if line and turn else _CLOSED_SECONDS if line else _LISTEN_SECONDS
-        while (arrived := self._listen(patience, consumer, readings)) is not None:
-            patience = 0.0
-            for reading, lot in arrived:
-                reading.heard_at = time.monotonic()
-                line.put(reading, lot, int(time.time() * 1000))
-                if line.bytes_of(reading) > _WAITING_BYTES and reading not in self._left_alone:
-                    self._left_alone.add(reading)
-                    consumer.incremental_unassign([TopicPartition(*reading.tp)])
+        for reading, lot in self._listen(patience, consumer, readings):
+            reading.heard_at = time.monotonic()
+            line.put(reading, lot, int(time.time() * 1000))
+            if line.bytes_of(reading) > _WAITING_BYTES and reading not in self._left_alone:
+                self._left_alone.add(reading)
+                consumer.incremental_unassign([TopicPartition(*reading.tp)])
         if not line or not self._may_hand_over() or self._misses_some(line, readings):
             return
         reading, lot = line.take()
@@ -365,11 +366,11 @@ class Fetch:
 
     def _listen(
         self, patience: float, consumer: Consumer, readings: dict[TP, _Reading]
-    ) -> list[tuple[_Reading, Fetched]] | None:
-        """What has come, by partition; None when nothing did."""
+    ) -> list[tuple[_Reading, Fetched]]:
+        """What has come, by partition."""
         message = consumer.poll(patience)
         if message is None:
-            return None
+            return []
         # `consume` alone would wait until a lot is full or its time is up.
         messages = [message, *consumer.consume(_LOT_RECORDS, 0)]
         return self._sorted_out(messages, consumer, readings)
