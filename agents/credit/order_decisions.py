@@ -5,6 +5,7 @@ follows and says so in an `OrderDecision`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import islice
 
 from agents.core.policy import SHARE_ONE
@@ -26,8 +27,10 @@ from agents.credit.valuation import Factor, shown
 from schemas.events import Minor, OrderDecision, RateUsed
 
 _NONE_FITS: Minor = 2**62
-"""Lower bound of what held orders ask for when only people can release them."""
-_HELD_AT_A_TIME = 32
+"""More than any order asks for: the least that held ones ask for when only people can release them,
+and the room where there is no limit.
+"""
+_HELD_AT_A_TIME = 8
 
 
 def decide_placed(case: Case, order_id: str, order: state.Order) -> None:
@@ -159,8 +162,8 @@ def recheck_held_orders(case: Case) -> None:
     It ends where not even the smallest can fit any more: a payment that makes room for one of
     thousands looks at those before that one, not at all.
     """
-    account = case.account
-    if not account.held_orders or standing_reasons(case) or _has_no_room_for_any(case):
+    account, room = case.account, _room(case)
+    if not account.held_orders or standing_reasons(case) or account.smallest_held > room:
         return
     smallest, none_waits = _NONE_FITS, True
     waiting, group = Waiting(case), case.group
@@ -169,22 +172,23 @@ def recheck_held_orders(case: Case) -> None:
         order: state.Order = case.ledger.get(state.order_key(case.account_id, order_id))
         if none_waits:
             account.held_from = state.held_place(order.placed_at, order_id)
-        if not hold_reasons(case, order_id, order, waiting, waiting_in_group):
+        asked = _least_asked(case, order)
+        if asked <= room and not hold_reasons(case, order_id, order, waiting, waiting_in_group):
             release_held(case, order_id, order)
-            if _has_no_room_for_any(case):
+            room = _room(case)
+            if account.smallest_held > room:
                 return  # nothing is known of the rest, so the bound stays as it is
             continue
         none_waits = False
         if order.manual_hold_by is None or order.manual_hold_until is not None:
-            smallest = min(smallest, _least_asked(case, order))
+            smallest = min(smallest, asked)
     account.smallest_held = smallest
 
 
-def _has_no_room_for_any(case: Case) -> bool:
-    """Whether even the least that a held order may ask for is more than there is room for."""
+def _room(case: Case) -> Minor | Fraction:
+    """An order that asks for more does not pass, whatever else is said of it."""
     ceiling = 0 if prepays(case) else case.limit()
-    room = None if ceiling is None else max(ceiling - case.exact_exposure(), 0)
-    return room is not None and case.account.smallest_held > room
+    return _NONE_FITS if ceiling is None else max(ceiling - case.exact_exposure(), 0)
 
 
 def _held_orders(case: Case) -> Iterator[str]:
