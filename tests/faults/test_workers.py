@@ -26,6 +26,7 @@ BOTH = pytest.mark.parametrize("guarantee", ["effectively_once", "exactly_once"]
 _MIB = 1 << 20
 _LOOKS = 4
 """Over so many looks it is judged how fast a worker is: its records come in lots."""
+_STEPS_AT_LEAST = 40.0
 
 
 class Nemesis:
@@ -129,15 +130,15 @@ def overload(broker: EmbeddedKafka, scenario: Begin, seconds: float, grows_by: i
         time.sleep(0.5)
         now, so_far = time.monotonic(), taken_in(worker)
         at, done = lately[0]
+        speed = (so_far - done) / (now - at)
         # A step is three events, so as many steps as it does events are three times as much.
-        speed = max(speed, (so_far - done) / (now - at))
-        one.traffic.steps = speed
+        one.traffic.steps = max(speed, _STEPS_AT_LEAST)
         lately.append((now, so_far))
         at = now
         memory = max(memory, memory_of(worker))
         lag = max(lag, lag_of(worker))
     one.traffic.steps = 0.0
-    offered = len(one.traffic.sent) - sent
+    offered, speed = len(one.traffic.sent) - sent, (taken_in(worker) - before) / seconds
     # Two thirds of it are left: twice as long at the speed that it had.
     one.traffic.wait_until_quiet(max(600.0, 4 * seconds))
     one.wait_until_committed()  # invoices and payments are answered to nobody
@@ -145,7 +146,7 @@ def overload(broker: EmbeddedKafka, scenario: Begin, seconds: float, grows_by: i
     recovered = time.monotonic() - at
     memory = max(memory, memory_of(worker))
     print(
-        f"\noffered {offered / seconds:,.0f} events/s for {seconds:.0f} s, at most {speed:,.0f}"
+        f"\noffered {offered / seconds:,.0f} events/s for {seconds:.0f} s, {speed:,.0f}"
         f" were done; memory {at_rest / _MIB:.0f} MiB before, {memory / _MIB:.0f} MiB at most;"
         f" lag {lag:.1f} s at most; all done {recovered:.0f} s later"
     )
