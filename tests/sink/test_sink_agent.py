@@ -68,7 +68,7 @@ async def _run(settings: Settings, done: Callable[[], bool]) -> Metrics:
     wiring = Wiring(settings, metrics, topic_facts(admin, SOURCES))
     member = sink(wiring, CODEC, load_policy(None))
     await member.app.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         await asyncio.to_thread(_wait, done)
         await member.stop()
         await member.app.stop()
@@ -77,7 +77,10 @@ async def _run(settings: Settings, done: Callable[[], bool]) -> Metrics:
 
 
 def _wait(done: Callable[[], bool]) -> None:
+    """Ends by itself: a thread that waited on would keep the loop from closing."""
+    deadline = time.monotonic() + 60
     while not done():
+        assert time.monotonic() < deadline, "the sink is not done"
         time.sleep(0.1)
 
 
