@@ -114,11 +114,7 @@ class Books(AccountDay):
 
     def count_held(self, order_id: str, order: state.Order, by: int) -> None:
         """Count an order as held (1), or no longer (-1)."""
-        account = self.account
-        if by > 0:
-            place = state.held_place(order.placed_at, order_id)
-            account.held_from = min(account.held_from, place) if account.held_orders else place
-        account.held_orders += by
+        self._count_held_at(state.held_place(order.placed_at, order_id), by)
         for key in (
             state.held_key(self.account_id, order.placed_at, order_id),
             state.partition_held_key(order.placed_at, self.account_id, order_id),
@@ -130,13 +126,15 @@ class Books(AccountDay):
         if self.group is not None:
             self.group.count_held(self.account_id, order_id, order, by)
 
+    def held_range(self) -> tuple[str, str]:
+        """Where the index has the held orders."""
+        return state.held_range(self.account_id, self.account.held_from)
+
     def held_orders(self) -> list[tuple[str, str]]:
         """(Key in the index of held orders, key of the order) of each, oldest first."""
         return [
             (key, state.order_key(self.account_id, state.last_part(key)))
-            for key, _ in self.ledger.scan(
-                *state.held_range(self.account_id, self.account.held_from)
-            )
+            for key, _ in self.ledger.scan(*self.held_range())
         ]
 
     def reserved_after(

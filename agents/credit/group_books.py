@@ -105,11 +105,7 @@ class GroupBooks(Holdings):
 
     def count_held(self, customer_id: str, order_id: str, order: state.Order, by: int) -> None:
         """Count a member's order as held (1), or no longer (-1)."""
-        group = self.group
-        if by > 0:
-            place = state.held_place(order.placed_at, order_id, customer_id)
-            group.held_from = min(group.held_from, place) if group.held_orders else place
-        group.held_orders += by
+        self._count_held_at(state.held_place(order.placed_at, order_id, customer_id), by)
         key = state.group_held_key(self.group_id, order.placed_at, customer_id, order_id)
         if by > 0:
             self.ledger.put(key, True)

@@ -107,6 +107,13 @@ class Holdings:
             for currency, book in self.holder.books.items()
         )
 
+    def _count_held_at(self, place: str, by: int) -> None:
+        """Count an order that is held (1), or no longer (-1), at its place in the index."""
+        holder = self.holder
+        if by > 0:
+            holder.held_from = min(holder.held_from, place) if holder.held_orders else place
+        holder.held_orders += by
+
     def policy_amount(self, text: str) -> Minor | None:
         """An amount of the policy in the holder's own currency, rounded down.
 

@@ -201,7 +201,7 @@ def _given_up(
 
 def _waits_behind(case: Case, order: state.Order) -> bool:
     """Whether an older order waits, other than for a person."""
-    start, end = state.held_range(case.account_id, case.account.held_from)
+    start, end = case.held_range()
     own_key = state.held_key(case.account_id, order.placed_at, "")
     for key, _ in case.ledger.scan(start, min(end, own_key)):
         older: state.Order = case.ledger.get(state.order_key(case.account_id, state.last_part(key)))

@@ -162,8 +162,11 @@ def recheck_held_orders(case: Case) -> None:
     It ends where not even the smallest can fit any more: a payment that makes room for one of
     thousands looks at those before that one, not at all.
     """
-    account, room = case.account, _room(case)
-    if not account.held_orders or standing_reasons(case) or account.smallest_held > room:
+    account = case.account
+    if not account.held_orders or standing_reasons(case):
+        return
+    room = _room(case)
+    if account.smallest_held > room:
         return
     smallest, none_waits = _NONE_FITS, True
     waiting, group = Waiting(case), case.group
@@ -193,7 +196,7 @@ def _room(case: Case) -> Minor | Fraction:
 
 def _held_orders(case: Case) -> Iterator[str]:
     """Ids of the held orders, oldest first. One that was given may be released before the next."""
-    start, end = state.held_range(case.account_id, case.account.held_from)
+    start, end = case.held_range()
     while keys := [key for key, _ in islice(case.ledger.scan(start, end), _HELD_AT_A_TIME)]:
         for key in keys:
             yield state.last_part(key)

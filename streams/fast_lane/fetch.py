@@ -334,15 +334,16 @@ class Fetch:
         self, line: OldestFirst[_Reading], consumer: Consumer, readings: dict[TP, _Reading]
     ) -> None:
         """Put in line what has come, and hand over what is first there."""
-        turn = self._may_hand_over() and not self._misses_some(line, readings)
-        patience = 0.0 if line and turn else _CLOSED_SECONDS if line else _LISTEN_SECONDS
+        patience = _LISTEN_SECONDS
+        if line:
+            patience = 0.0 if self._is_somebodys_turn(line, readings) else _CLOSED_SECONDS
         for reading, lot in self._listen(patience, consumer, readings):
             reading.heard_at = time.monotonic()
             line.put(reading, lot, int(time.time() * 1000))
             if line.bytes_of(reading) > _WAITING_BYTES and reading not in self._left_alone:
                 self._left_alone.add(reading)
                 consumer.incremental_unassign([TopicPartition(*reading.tp)])
-        if not line or not self._may_hand_over() or self._misses_some(line, readings):
+        if not self._is_somebodys_turn(line, readings):
             return
         reading, lot = line.take()
         self._hand_over([(reading, lot)])
@@ -350,14 +351,14 @@ class Fetch:
             self._left_alone.remove(reading)
             self._begin(reading, reading.next_offset, consumer, readings)
 
-    def _may_hand_over(self) -> bool:
-        """Little at a time: what was handed over keeps its place, whatever comes."""
-        return self.queued_bytes < _HANDED_OVER_BYTES and self.may_read()
-
-    def _misses_some(self, line: OldestFirst[_Reading], readings: dict[TP, _Reading]) -> bool:
-        """Whether nothing is here of a partition that has much to catch up on, but will soon be."""
+    def _is_somebodys_turn(self, line: OldestFirst[_Reading], readings: dict[TP, _Reading]) -> bool:
+        """Little is handed over at a time, since it keeps its place whatever comes; and nothing
+        while nothing is here of a partition that has much to catch up on, but soon will be.
+        """
+        if not line or self.queued_bytes >= _HANDED_OVER_BYTES or not self.may_read():
+            return False
         soon = time.monotonic() - _PATIENCE_SECONDS
-        return any(
+        return not any(
             reading.heard_at > soon
             and not line.bytes_of(reading)
             and self._ends.get(tp, 0) - (reading.next_offset or 0) > _MUCH_RECORDS

@@ -38,7 +38,5 @@ def split(whole: Fetched, records: int) -> tuple[Fetched, Fetched]:
     """The first so many records, at least one, and the rest, at least one."""
     rest = whole.records[records:]
     between = rest[0].offset
-    return (
-        fetched(whole.start, between, whole.records[:records], whole.opening),
-        fetched(between, whole.end, rest, whole.opening),
-    )
+    first = fetched(whole.start, between, whole.records[:records], whole.opening)
+    return first, Fetched(between, whole.end, rest, whole.size - first.size, whole.opening)

@@ -5,7 +5,8 @@ what comes would be minutes further in topics with small records (orders) than i
 ones (invoices, payments): orders would be held for money that came long before them.
 
 So of the partitions of which something is here, the one whose next record is the oldest goes first.
-Nothing waits for what is not here yet: a partition whose broker is away keeps nobody from going on.
+What is not here yet is waited for by the reader, a little (`streams.fast_lane.fetch`): a partition
+whose broker is away keeps nobody from going on.
 (docs/decisions/0039-intake-reads-in-the-order-of-time.md)
 """
 

@@ -56,9 +56,16 @@ class Journal(list[Event]):
             **fields,
         )
 
-    def pay(self, payment_id: str, amount: int, invoice_id: str | None = None) -> None:
+    def pay(
+        self,
+        payment_id: str,
+        amount: int,
+        invoice_id: str | None = None,
+        customer_id: str = CUSTOMER,
+    ) -> None:
         self.say(
             ev.PaymentReceived,
+            customer_id,
             payment_id=payment_id,
             amount=amount,
             currency="EUR",
@@ -72,3 +79,13 @@ class Journal(list[Event]):
         """What goes out."""
         simulation = Simulation(policy)
         return [effect for event in self for effect in simulation.feed(event)]
+
+
+def two_orders(limit: int, used: int, older: int, younger: int) -> Journal:
+    """The customer owes an invoice when two orders come."""
+    journal = Journal()
+    journal.customer(limit)
+    journal.invoice("I-1", used)
+    journal.order("O-1", older)
+    journal.order("O-2", younger)
+    return journal

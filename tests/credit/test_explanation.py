@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from credit.journals import DAY, Journal
+from credit.journals import DAY, Journal, two_orders
 from credit.one_customer import CUSTOMER, histories
 from hypothesis import given
 
@@ -156,11 +156,7 @@ def test_the_documents_that_counted_are_named_with_the_events_that_made_them() -
 
 
 def test_each_order_released_by_one_payment_is_explained_as_it_stood_then() -> None:
-    history = Journal()
-    history.customer(1_000)
-    history.invoice("I-1", 1_000)
-    history.order("O-1", 300)
-    history.order("O-2", 300)
+    history = two_orders(1_000, 1_000, 300, 300)
     history.pay("P-1", 600, "I-1")
     first, second = (explained(history, order_id)[0].rulings[-1] for order_id in ("O-1", "O-2"))
     assert [one.id for one in first.inputs] == ["I-1", "O-1"]

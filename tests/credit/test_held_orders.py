@@ -62,10 +62,7 @@ class Room:
 
     def pay(self, number: int, customer_id: str = CUSTOMER) -> int:
         """Make room for one order."""
-        self.journal.say(
-            ev.PaymentReceived, customer_id, payment_id=f"P-{number}", amount=100, currency="EUR",
-            value_on=self.journal.today, allocations=[],
-        )  # fmt: skip
+        self.journal.pay(f"P-{number}", 100, customer_id=customer_id)
         return self.read()
 
     def placed(self, order_id: str) -> OrderPlaced:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from credit.journals import CUSTOMER, DAY, Journal
+from credit.journals import CUSTOMER, DAY, Journal, two_orders
 from credit.policy_worlds import policy
 
 from agents.core.ledger import MemoryLedger
@@ -175,11 +175,7 @@ def test_what_is_not_late_enough_need_not_be_paid() -> None:
 
 
 def test_where_held_orders_consume_what_older_ones_ask_for_is_used() -> None:
-    history = Journal()
-    history.customer(1_000_00)
-    history.invoice("I-1", 700_00)
-    history.order("O-1", 400_00)
-    history.order("O-2", 50_00)
+    history = two_orders(1_000_00, 700_00, 400_00, 50_00)
     (found,) = held(history, "O-2", policy(("credit.held_orders_consume", "true")))
     assert said(found) == (
         "the order asks for 50.00 EUR; of the limit of 1000.00 EUR 1100.00 EUR is used",
@@ -195,11 +191,7 @@ def test_where_held_orders_consume_what_older_ones_ask_for_is_used() -> None:
     ],
 )
 def test_only_headroom_that_is_short_has_to_be_paid_for(used: int, remedy: str) -> None:
-    history = Journal()
-    history.customer(1_000_00)
-    history.invoice("I-1", used)
-    history.order("O-1", 300_00)
-    history.order("O-2", 100_00)
+    history = two_orders(1_000_00, used, 300_00, 100_00)
     (found,) = held(history, "O-2", policy(("credit.strict_fifo", "true")))
     assert said(found)[1] == remedy
 
@@ -218,11 +210,7 @@ def test_headroom_that_is_short_says_by_how_much() -> None:
 
 
 def test_a_younger_order_waits_for_the_older_one() -> None:
-    history = Journal()
-    history.customer(1_000_00)
-    history.invoice("I-1", 950_00)
-    history.order("O-1", 100_00)
-    history.order("O-2", 20_00)
+    history = two_orders(1_000_00, 950_00, 100_00, 20_00)
     (obstacle,) = held(history, "O-2", policy(("credit.strict_fifo", "true")))
     finding, remedy = said(obstacle)
     assert finding == (

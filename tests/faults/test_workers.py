@@ -124,18 +124,16 @@ def overload(broker: EmbeddedKafka, scenario: Begin, seconds: float, grows_by: i
     shared_out = worker.log.count("partitions assigned")
     at_rest = memory = memory_of(worker)
     sent, before = len(one.traffic.sent), taken_in(worker)
-    lag, speed = 0.0, 0.0
-    began = at = time.monotonic()
-    lately = deque([(at, before)], maxlen=_LOOKS)
-    while at < began + seconds:
+    lag = 0.0
+    began = now = time.monotonic()
+    lately = deque([(began, before)], maxlen=_LOOKS)
+    while now < began + seconds:
         time.sleep(0.5)
         now, so_far = time.monotonic(), taken_in(worker)
-        at, done = lately[0]
-        speed = (so_far - done) / (now - at)
+        since, done = lately[0]
         # A step is three events, so as many steps as it does events are three times as much.
-        one.traffic.steps = max(speed, _STEPS_AT_LEAST)
+        one.traffic.steps = max((so_far - done) / (now - since), _STEPS_AT_LEAST)
         lately.append((now, so_far))
-        at = now
         memory = max(memory, memory_of(worker))
         lag = max(lag, lag_of(worker))
     one.traffic.steps = 0.0
@@ -144,7 +142,7 @@ def overload(broker: EmbeddedKafka, scenario: Begin, seconds: float, grows_by: i
     one.traffic.wait_until_quiet(max(600.0, 4 * seconds))
     one.wait_until_committed()  # invoices and payments are answered to nobody
     wait_until(lambda: lag_of(worker) == 0.0, 10, "no lag is reported")
-    recovered = time.monotonic() - at
+    recovered = time.monotonic() - now
     memory = max(memory, memory_of(worker))
     print(
         f"\noffered {offered / seconds:,.0f} events/s for {seconds:.0f} s, {speed:,.0f}"
