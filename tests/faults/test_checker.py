@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from faults.checker import check
 from faults.conftest import Begin, Scenario
+from faults.traffic import wait_until
 from worker.conftest import START
 
 from streams.embedded.kafka import EmbeddedKafka
@@ -41,6 +43,28 @@ def begin_unfenced(self, config, *, transactional_id, **more):
     begin(self, config, transactional_id=f"{transactional_id}-{os.urandom(4).hex()}", **more)
 
 transaction.Transactions.__init__ = begin_unfenced
+"""
+
+FREEZES_WITH_STATE_IN_HAND = """
+import os, signal, threading
+from streams.fast_lane import transaction
+
+# When asked to, it freezes with its next commit of state in hand. That is the first thing it does
+# when it wakes up, and the last: in a group again, it might get the partition back and mend it.
+asked = threading.Semaphore(0)
+signal.signal(signal.SIGUSR2, lambda *_: asked.release())
+write = transaction.Transactions.write
+
+def write_late(self, *given, changelog=None, **more):
+    late = changelog is not None and asked.acquire(blocking=False)
+    if late:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    written = write(self, *given, changelog=changelog, **more)
+    if late:
+        os._exit(17)
+    return written
+
+transaction.Transactions.write = write_late
 """
 
 IDS_BY_CHANCE = """
@@ -127,15 +151,22 @@ def test_ids_that_differ_from_run_to_run_are_noticed(
 
 
 def test_two_owners_of_a_partition_are_noticed(one_broker: EmbeddedKafka, scenario: Begin) -> None:
-    """The former one wakes up when all is done, and commits what it had in hand."""
+    """The former one wakes up when all is done, and commits the state that it had in hand."""
     one = scenario(one_broker, "effectively_once")
     frozen = one.worker("a", commit_interval_seconds="3")
     other = one.worker("b", commit_interval_seconds="3")
-    one.begin(frozen, other, program=broken(WITHOUT_A_FENCE))
-    frozen.signal(signal.SIGSTOP)
+    one.begin(frozen, other, program=broken(WITHOUT_A_FENCE + FREEZES_WITH_STATE_IN_HAND))
+    frozen.signal(signal.SIGUSR2)
+    wait_until(lambda: is_frozen(frozen.pid), 60, "it has something to commit")
     one.traffic.wait_for_answers(10)
     one.traffic.steps = 0.0
     one.traffic.wait_until_quiet()
     one.wait_until_committed()
     frozen.signal(signal.SIGCONT)
+    assert frozen.wait(30) == 17, frozen.log
     assert "times reconcile failed" in judged_now(one)
+
+
+def is_frozen(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    return status.rpartition(")")[2].split()[0] == "T"

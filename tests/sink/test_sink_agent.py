@@ -61,26 +61,28 @@ class Log:
         assert self._fast.flush(30) == 0
 
 
-async def _run(settings: Settings, done: Callable[[], bool]) -> Metrics:
-    """Run the sink until `done`, then stop it as a worker does."""
+async def _run(settings: Settings, behind: Callable[[], list[str]]) -> Metrics:
+    """Run the sink until nothing is `behind`, then stop it as a worker does."""
     admin = AdminClient(client_config(settings))
     metrics = Metrics()
     wiring = Wiring(settings, metrics, topic_facts(admin, SOURCES))
     member = sink(wiring, CODEC, load_policy(None))
     await member.app.start()
-    async with asyncio.timeout(90):
-        await asyncio.to_thread(_wait, done)
-        await member.stop()
-        await member.app.stop()
-    member.close()
+    try:
+        await asyncio.to_thread(_wait, behind)
+    finally:
+        async with asyncio.timeout(30):
+            await member.stop()
+            await member.app.stop()
+        member.close()
     return metrics
 
 
-def _wait(done: Callable[[], bool]) -> None:
+def _wait(behind: Callable[[], list[str]]) -> None:
     """Ends by itself: a thread that waited on would keep the loop from closing."""
     deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline, "the sink is not done"
+    while left := behind():
+        assert time.monotonic() < deadline, f"the sink is not done: {left}"
         time.sleep(0.1)
 
 
@@ -94,9 +96,9 @@ def _behind(settings: Settings) -> list[str]:
             for number in range(settings.partitions)
         ]
         return [
-            f"{one.topic}-{one.partition} at {one.offset}"
+            f"{one.topic}-{one.partition} at {one.offset} of {end}"
             for one in group.committed(places, 10)
-            if max(one.offset, 0) < group.get_watermark_offsets(one, 10)[1]
+            if max(one.offset, 0) < (end := group.get_watermark_offsets(one, 10)[1])
         ]
     finally:
         group.close()
@@ -146,7 +148,7 @@ def test_everything_told_is_in_clickhouse_once_and_offsets_follow(
     log.tell_rubbish(JOURNAL, b"\x00rubbish")
     log.tell_rubbish(DEAD_LETTERS, customer.encode())
 
-    metrics = asyncio.run(_run(settings, lambda: not _behind(settings)))
+    metrics = asyncio.run(_run(settings, lambda: _behind(settings)))
 
     expected = {"journal": 320, "invoices": 200, "payments": 120, "order_decisions": 100}
     found = {table: _count(tables, table, customer) for table in (*expected, "exposures")}
@@ -161,6 +163,6 @@ def test_everything_told_is_in_clickhouse_once_and_offsets_follow(
 
     # A second life starts at the committed offsets and changes nothing.
     log.tell(JOURNAL, [invoice(f"{customer}-i200", invoice_id="I-200", **known)])
-    asyncio.run(_run(settings, lambda: not _behind(settings)))
+    asyncio.run(_run(settings, lambda: _behind(settings)))
     assert _count(tables, "invoices", customer) == 201
     assert _count(tables, "journal", customer) == 321
