@@ -67,7 +67,7 @@ test-fast: setup ## Only the pure tests: no broker, no engine, seconds
 	$(BIN)/pytest $(SHARED_OUT) -m "not connected and not slow and not long"
 
 test-long: setup ## What takes too long for each change: more faults, for longer
-	$(BIN)/pytest -s -m long
+	$(BIN)/pytest -s -m long -o faulthandler_timeout=5400
 
 simulation: setup ## Thousands of runs under faults in memory (ARGS="--seed 17 --guarantee exactly_once": one again)
 	PYTHONPATH=.:tests PYTHONHASHSEED=0 $(BIN)/python -m simulation.long $(ARGS)

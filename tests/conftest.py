@@ -231,6 +231,16 @@ class _SharedOut(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
         file = nodeid.partition("::")[0]
         return _group_of(file) or nodeid
 
+    def remove_node(self, node: Any) -> str | None:
+        """What a process died of is not tried again in the next one, as xdist would."""
+        for tests in self.assigned_work[node].values():
+            for nodeid, is_done in tests.items():
+                if not is_done:
+                    tests[nodeid] = True
+                    super().remove_node(node)
+                    return str(nodeid)
+        return super().remove_node(node)  # type: ignore[no-any-return]
+
 
 @cache
 def _group_of(file: str) -> str | None:

@@ -57,7 +57,11 @@ class Log:
         self._fenced.commit_transaction(30)
 
     def tell_rubbish(self, topic: str, value: bytes) -> None:
-        self._fast.produce(topic, value, b"k", headers=[("headroom_reason", b"undecodable")])
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("headroom_reason", b"undecodable"),
+            ("headroom_original_topic", value),
+        ]
+        self._fast.produce(topic, value, b"k", headers=headers)
         assert self._fast.flush(30) == 0
 
 
@@ -132,6 +136,7 @@ def test_everything_told_is_in_clickhouse_once_and_offsets_follow(
     customer = f"C-{uuid.uuid4().hex[:8]}"
     log = Log(settings)
     known: dict[str, Any] = {"customer_id": customer}
+    rubbish = f"\0{customer}".encode()
     log.tell(
         JOURNAL, [invoice(f"{customer}-i{n}", invoice_id=f"I-{n}", **known) for n in range(200)]
     )
@@ -145,7 +150,7 @@ def test_everything_told_is_in_clickhouse_once_and_offsets_follow(
     log.tell("credit.order-decisions.v1", decisions[90:])
     changes: list[Event] = [exposure(f"{customer}-x{n}", **known) for n in range(30)]
     log.tell_in_a_transaction("credit.exposures.v1", changes)
-    log.tell_rubbish(JOURNAL, b"\x00rubbish")
+    log.tell_rubbish(JOURNAL, rubbish)
     log.tell_rubbish(DEAD_LETTERS, customer.encode())
 
     metrics = asyncio.run(_run(settings, lambda: _behind(settings)))
@@ -156,7 +161,7 @@ def test_everything_told_is_in_clickhouse_once_and_offsets_follow(
     letters = tables.query(
         "SELECT reason FROM headroom.dead_letters WHERE value IN ({a:String}, {b:String})"
         " ORDER BY reason",
-        parameters={"a": customer, "b": "\x00rubbish"},
+        parameters={"a": customer, "b": rubbish.decode()},
     ).result_rows
     assert letters == [("undecodable",), ("unreadable",)]
     assert b'headroom_sink_lag_seconds{table="journal"} 0.0' in metrics.exposition()[0]
