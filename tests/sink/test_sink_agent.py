@@ -15,6 +15,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from sink.ledger import begin_at_the_end
 from sink.sink_events import decision, exposure, invoice, payment
 
 from agents.policy_file import load_policy
@@ -57,7 +58,7 @@ class Log:
         self._fenced.commit_transaction(30)
 
     def tell_rubbish(self, topic: str, value: bytes) -> None:
-        headers: list[tuple[str, str | bytes | None]] = [
+        headers: list[tuple[str, str | bytes]] = [
             ("headroom_reason", b"undecodable"),
             ("headroom_original_topic", value),
         ]
@@ -120,6 +121,8 @@ def settings(kafka: str, engine_dir: Path, make_settings: Callable[..., Settings
         min_insync_replicas=1,
     )
     apply(AdminClient(client_config(made)), catalogue_topics(made))
+    # What other tests left on the session's broker would take minutes in batches of fifty.
+    begin_at_the_end(made)
     return made
 
 
