@@ -11,6 +11,7 @@ from streams.embedded.claim import Claim
 from streams.errors import HeadroomError
 
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
+_BUSY_SECONDS = 20.0
 _GRACE_SECONDS = 10.0
 _LOG_TAIL_LINES = 15
 
@@ -58,8 +59,12 @@ class SupervisedProcess:
         """Ask it to stop, wait, kill it when it does not. Safe to call twice."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        # The watchdog keeps the grace; it needs a little time of its own on a busy machine.
-        self._process.wait(_GRACE_SECONDS + 5)
+        try:
+            # The watchdog keeps the grace; it needs time of its own on a busy machine.
+            self._process.wait(_GRACE_SECONDS + _BUSY_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # and with it, by the kernel, what it watches
+            self._process.wait()
 
     def log_tail(self) -> str:
         """The last lines of the log, indented, with the log's path."""

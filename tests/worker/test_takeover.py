@@ -19,8 +19,14 @@ pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
 SESSION_SECONDS = 6.0
 """As `make_worker` sets it."""
-SLOW_MACHINE_SECONDS = 6.0
-"""What a promise may be late here; the figures are printed."""
+SLOW_MACHINE_SECONDS = 30.0
+"""What a promise may be late here, beside two other brokers and what they are tested with. The
+figures are printed; `headroom bench takeover` judges them.
+"""
+LONG_SESSION = {"session_timeout_seconds": "60"}
+"""Longer than that: whoever has to wait for its end is noticed. And longer than it takes to start a
+process on a machine that does other things.
+"""
 
 SAID_BY_A_ZOMBIE = ("membership lost", "was replaced while it was silent")
 
@@ -78,11 +84,11 @@ def test_planned_stops_one_after_the_other_are_hardly_noticed(
     kafka: str, load: SteadyLoad, make_worker: Any, guarantee: str
 ) -> None:
     """Three workers are stopped and started again in turn, with orders coming in."""
-    workers = started(load, kafka, make_worker, "abc", guarantee=guarantee)
+    workers = started(load, kafka, make_worker, "abc", guarantee=guarantee, **LONG_SESSION)
     for worker in workers:
         stopped = time.monotonic()
         worker.signal(signal.SIGTERM)
-        assert worker.wait(30) == 0, worker.log
+        assert worker.wait(45) == 0, worker.log
         load.wait_for_answers()
         down = load.silence(stopped)
         back = time.monotonic()
@@ -161,14 +167,12 @@ def test_a_worker_that_comes_right_back_keeps_its_partitions(
     kafka: str, load: SteadyLoad, make_worker: Any
 ) -> None:
     """SIGUSR1: the group keeps its place for a session, and nobody else's partitions move."""
-    # Longer than it takes to start a process on a machine that does other things.
-    session = {"session_timeout_seconds": "60"}
-    back, other = started(load, kafka, make_worker, "ab", **session)
+    back, other = started(load, kafka, make_worker, "ab", **LONG_SESSION)
     theirs = back.partitions(JOURNAL), other.partitions(JOURNAL)
     rounds = other.log.count("partitions assigned")
     stopped = time.monotonic()
     back.signal(signal.SIGUSR1)
-    assert back.wait(30) == 0, back.log
+    assert back.wait(45) == 0, back.log
     back.start()
     back.wait_until_ready()
     load.wait_for_answers()
