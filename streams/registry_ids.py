@@ -17,6 +17,8 @@ from streams.errors import ConfigurationError, InvalidMessage, TransportError
 
 Clock: TypeAlias = Callable[[], float]
 
+# Who starts waits longer: a registry that starts too takes seconds for its first schema.
+START_TIMEOUT_SECONDS = 20
 # A reader waits for the registry at most this long, once for each new id.
 REQUEST_TIMEOUT_SECONDS = 2
 RETRY_AFTER_SECONDS = 5.0
@@ -55,9 +57,7 @@ class RegistrySchemaIds:
         """
         self._url = url
         self._clock = clock
-        self._client = SchemaRegistryClient(
-            {"url": url, "timeout": REQUEST_TIMEOUT_SECONDS, "max.retries": 0}
-        )
+        self._client = _client(url, START_TIMEOUT_SECONDS)
         self._ids: dict[str, int] = {}
         self._schemas: dict[int, AvroSchema] = {}
         self._unknown_until: dict[int, float] = {}
@@ -65,6 +65,7 @@ class RegistrySchemaIds:
         for topic in catalogue.TOPICS.values():
             if topic.direction in ("journal", "in", "out"):
                 self._register(topic)
+        self._client = _client(url, REQUEST_TIMEOUT_SECONDS)
 
     def id_of(self, record: str) -> int:
         return self._ids[record]
@@ -168,6 +169,10 @@ def _plain_avro(schema: Schema) -> AvroSchema | None:
 def _is_passing(error: SchemaRegistryError) -> bool:
     """Whether the registry may answer otherwise in a moment."""
     return error.http_status_code in _PASSING or error.http_status_code >= _SERVER_FAULT
+
+
+def _client(url: str, seconds: int) -> SchemaRegistryClient:
+    return SchemaRegistryClient({"url": url, "timeout": seconds, "max.retries": 0})
 
 
 def _unknown(schema_id: int, who_says: str) -> InvalidMessage:

@@ -138,6 +138,7 @@ class FakeRegistry:
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
     # It answers from a thread of this process, which a busy machine may keep waiting.
+    monkeypatch.setattr("streams.registry_ids.START_TIMEOUT_SECONDS", 60)
     monkeypatch.setattr("streams.registry_ids.REQUEST_TIMEOUT_SECONDS", 60)
     fake = FakeRegistry()
     yield fake
