@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -38,7 +39,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
-        fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001
+        consumer = self._ensure_consumer()
+        # Who fetches nothing for so long counts as idle, leaves its group and does not come back.
+        # The lane watches over what is read (`Lane.stuck_for`).
+        consumer._coordinator._max_poll_interval = math.inf  # noqa: SLF001
+        fetcher = consumer._fetcher  # noqa: SLF001
         actions = fetcher._get_actions_per_node  # noqa: SLF001
 
         def all_but_fetches(assignment: Any) -> Any:

@@ -181,3 +181,19 @@ def test_a_worker_that_comes_right_back_keeps_its_partitions(
     assert (back.partitions(JOURNAL), other.partitions(JOURNAL)) == theirs
     load.stop()
     load.check("effectively_once")
+
+
+def test_a_worker_stays_in_its_group_however_long_it_runs(
+    kafka: str, load: SteadyLoad, make_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through aiokafka nothing is fetched. It would take a worker for idle after 1,000 s, leave its
+    group and never come back.
+    """
+    monkeypatch.setenv("BROKER_MAX_POLL_INTERVAL", "2")
+    (worker,) = started(load, kafka, make_worker, "a")
+    time.sleep(6)
+    load.wait_for_answers()
+    assert "membership lost" not in worker.log, worker.log
+    assert worker.get("/readyz")[0] == 200
+    load.stop()
+    load.check("effectively_once")
