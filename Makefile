@@ -64,7 +64,7 @@ tests: setup ## All tests alone, pure ones and those with real parts
 	$(BIN)/pytest $(SHARED_OUT)
 
 test-fast: setup ## Only the pure tests: no broker, no engine, seconds
-	$(BIN)/pytest -n 2 -m "not connected and not slow and not long"
+	$(BIN)/pytest $(SHARED_OUT) -m "not connected and not slow and not long"
 
 test-long: setup ## What takes too long for each change: more faults, for longer
 	$(BIN)/pytest -s -m long -o faulthandler_timeout=5400
