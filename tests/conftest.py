@@ -239,7 +239,7 @@ class _SharedOut(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
                     tests[nodeid] = True
                     super().remove_node(node)
                     return str(nodeid)
-        return super().remove_node(node)  # type: ignore[no-any-return]
+        return super().remove_node(node)  # type: ignore[no-any-return]  # untyped
 
 
 @cache

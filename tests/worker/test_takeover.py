@@ -19,14 +19,14 @@ pytestmark = [pytest.mark.connected, pytest.mark.slow]
 
 SESSION_SECONDS = 6.0
 """As `make_worker` sets it."""
-SLOW_MACHINE_SECONDS = 30.0
-"""What a promise may be late here, beside two other brokers and what they are tested with. The
-figures are printed; `headroom bench takeover` judges them.
+SLOW_MACHINE_SECONDS = 6.0
+"""What a promise may be late here; the figures are printed."""
+NOBODY_WAITED_SECONDS = 30.0
+"""Planned stops are judged by the clock in `headroom bench takeover`; here by what nobody may have
+waited for, on a machine that does much else:
 """
 LONG_SESSION = {"session_timeout_seconds": "60"}
-"""Longer than that: whoever has to wait for its end is noticed. And longer than it takes to start a
-process on a machine that does other things.
-"""
+"""Longer, too, than it takes to start a process on such a machine."""
 
 SAID_BY_A_ZOMBIE = ("membership lost", "was replaced while it was silent")
 
@@ -88,7 +88,7 @@ def test_planned_stops_one_after_the_other_are_hardly_noticed(
     for worker in workers:
         stopped = time.monotonic()
         worker.signal(signal.SIGTERM)
-        assert worker.wait(45) == 0, worker.log
+        assert worker.wait(30) == 0, worker.log
         load.wait_for_answers()
         down = load.silence(stopped)
         back = time.monotonic()
@@ -97,8 +97,8 @@ def test_planned_stops_one_after_the_other_are_hardly_noticed(
         load.wait_for_answers()
         up = load.silence(back)
         print(f"{guarantee}: silence {down:.2f} s when stopped, {up:.2f} s when started")
-        assert down < 1 + SLOW_MACHINE_SECONDS, worker.log
-        assert up < 1 + SLOW_MACHINE_SECONDS, worker.log
+        assert down < 1 + NOBODY_WAITED_SECONDS, worker.log
+        assert up < 1 + NOBODY_WAITED_SECONDS, worker.log
     load.stop()
     load.check(guarantee)
     assert all("Traceback" not in worker.log for worker in workers)
@@ -172,7 +172,7 @@ def test_a_worker_that_comes_right_back_keeps_its_partitions(
     rounds = other.log.count("partitions assigned")
     stopped = time.monotonic()
     back.signal(signal.SIGUSR1)
-    assert back.wait(45) == 0, back.log
+    assert back.wait(30) == 0, back.log
     back.start()
     back.wait_until_ready()
     load.wait_for_answers()
@@ -191,7 +191,7 @@ def test_a_worker_stays_in_its_group_however_long_it_runs(
     """
     monkeypatch.setenv("BROKER_MAX_POLL_INTERVAL", "2")
     (worker,) = started(load, kafka, make_worker, "a")
-    time.sleep(6)
+    time.sleep(6)  # three times as long
     load.wait_for_answers()
     assert "membership lost" not in worker.log, worker.log
     assert worker.get("/readyz")[0] == 200
